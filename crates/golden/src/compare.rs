@@ -1,0 +1,123 @@
+//! Verdicts: a tolerance for each tensor, the worst ratio of a file, one line a file.
+
+use candle_core::backprop::GradStore;
+use candle_core::{DType, Result, Tensor, Var};
+
+use crate::Golden;
+
+/// How far a value may be from the stored one.
+#[derive(Clone, Copy, Debug)]
+pub enum Tolerance {
+    /// So many times the file's own float32 noise of this tensor (`f32_vs_f64` in the metadata).
+    Noise(f64),
+    /// Largest absolute difference.
+    Absolute(f64),
+    /// Largest difference divided by the stored tensor's largest magnitude.
+    Relative(f64),
+}
+
+impl Golden {
+    /// Compares a value with the stored tensor `name` (full name). Collects failures; [`Golden::finish`] reports them.
+    ///
+    /// # Errors
+    /// Tensor arithmetic; a wrong shape or a missing tolerance is a failure, not an error.
+    pub fn compare(&self, name: &str, found: &Tensor, tolerance: Tolerance) -> Result<()> {
+        let expected = self.tensor(name);
+        self.compared.set(self.compared.get() + 1);
+        if expected.elem_count() != found.elem_count() {
+            self.fail(format!("{name}: shape {:?}, expected {:?}", found.dims(), expected.dims()));
+            return Ok(());
+        }
+        let values = |tensor: &Tensor| tensor.flatten_all()?.to_dtype(DType::F64)?.to_vec1::<f64>();
+        let (expected, found) = (values(expected)?, values(found)?);
+        let scale = expected.iter().fold(0f64, |most, value| most.max(value.abs()));
+        let limit = match tolerance {
+            Tolerance::Absolute(limit) => limit,
+            Tolerance::Relative(factor) => factor * scale,
+            Tolerance::Noise(factor) => match self.noise[name]["max_abs"].as_f64() {
+                Some(noise) => factor * noise.max(scale * f64::from(f32::EPSILON)),
+                None => {
+                    self.fail(format!("{name}: the file states no float32 noise for it"));
+                    return Ok(());
+                }
+            },
+        };
+        let (mut worst, mut place) = (0f64, 0);
+        for (index, (a, b)) in expected.iter().zip(&found).enumerate() {
+            let difference = if b.is_finite() { (a - b).abs() } else { f64::INFINITY };
+            if difference > worst {
+                (worst, place) = (difference, index);
+            }
+        }
+        self.worst.set(self.worst.get().max(if worst == 0.0 { 0.0 } else { worst / limit }));
+        if worst > limit {
+            self.fail(format!(
+                "{name}[{place}]: found {}, expected {}, difference {worst:.3e} above {limit:.3e}",
+                found[place], expected[place]
+            ));
+        }
+        Ok(())
+    }
+
+    /// Compares the gradient of a variable with `grad.<name>`; an absent gradient is a failure.
+    ///
+    /// # Errors
+    /// Tensor arithmetic.
+    pub fn compare_gradient(&self, name: &str, var: &Tensor, grads: &GradStore, tolerance: Tolerance) -> Result<()> {
+        match grads.get(var) {
+            Some(gradient) => self.compare(&format!("grad.{name}"), gradient, tolerance),
+            None => {
+                self.fail(format!("grad.{name}: no gradient arrived"));
+                Ok(())
+            }
+        }
+    }
+
+    /// Notes a failed claim that is not a comparison of tensors.
+    pub fn fail(&self, what: String) {
+        self.failures.borrow_mut().push(what);
+    }
+
+    /// Prints `golden ok <file> worst=<difference/tolerance>` or fails the test with every difference.
+    ///
+    /// # Panics
+    /// If a comparison failed, or if nothing was compared.
+    pub fn finish(self) {
+        let failures = self.failures.borrow();
+        assert!(self.compared.get() > 0, "{}: nothing was compared", self.name);
+        assert!(failures.is_empty(), "golden FAILED {}\n  {}", self.name, failures.join("\n  "));
+        println!("golden ok {} worst={:.3}", self.name, self.worst.get());
+    }
+}
+
+/// Checks a gradient store against what must learn and what must not.
+///
+/// Returns one line for each trainable variable whose gradient is absent, not finite or all zero, and for each frozen
+/// one that received a gradient.
+///
+/// # Errors
+/// Tensor arithmetic.
+pub fn gradients_cover<'a>(
+    grads: &GradStore,
+    trainable: impl IntoIterator<Item = (&'a str, &'a Var)>,
+    frozen: impl IntoIterator<Item = (&'a str, &'a Var)>,
+) -> Result<Vec<String>> {
+    let mut complaints = Vec::new();
+    for (name, var) in trainable {
+        match grads.get(var.as_tensor()) {
+            None => complaints.push(format!("{name}: no gradient")),
+            Some(gradient) => {
+                let largest = gradient.to_dtype(DType::F64)?.abs()?.flatten_all()?.max(0)?.to_scalar::<f64>()?;
+                if !largest.is_finite() || largest == 0.0 {
+                    complaints.push(format!("{name}: largest gradient entry is {largest}"));
+                }
+            }
+        }
+    }
+    for (name, var) in frozen {
+        if grads.get(var.as_tensor()).is_some() {
+            complaints.push(format!("{name}: frozen, but a gradient arrived"));
+        }
+    }
+    Ok(complaints)
+}

@@ -1,0 +1,127 @@
+//! One reference file: its tensors, its configuration, its verdicts.
+
+use std::collections::{BTreeMap, HashMap};
+use std::path::{Path, PathBuf};
+
+use candle_core::{DType, Device, Result, Tensor, Var};
+use serde_json::Value;
+
+/// The folder that holds the areas: `COLA_GOLDEN_DIR`, or this crate's own copy of the files.
+pub fn root() -> PathBuf {
+    std::env::var_os("COLA_GOLDEN_DIR")
+        .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("data"), PathBuf::from)
+}
+
+/// Every reference file of an area, sorted by name. An absent folder has no files.
+pub fn files(area: &str) -> Vec<PathBuf> {
+    let folder = root().join(area);
+    let mut files: Vec<PathBuf> = std::fs::read_dir(folder)
+        .into_iter()
+        .flatten()
+        .filter_map(|entry| Some(entry.ok()?.path()))
+        .filter(|path| path.extension().is_some_and(|end| end == "safetensors"))
+        .collect();
+    files.sort();
+    files
+}
+
+/// An open reference file.
+pub struct Golden {
+    pub(crate) name: String,
+    tensors: BTreeMap<String, Tensor>,
+    config: Value,
+    pub(crate) noise: Value,
+    pub(crate) worst: std::cell::Cell<f64>,
+    pub(crate) compared: std::cell::Cell<usize>,
+    pub(crate) failures: std::cell::RefCell<Vec<String>>,
+}
+
+impl Golden {
+    /// Opens a file on the CPU, tensors in their stored dtypes.
+    ///
+    /// # Panics
+    /// If the file is no reference file: a test cannot go on without it.
+    pub fn open(path: &Path) -> Self {
+        let fail = |what: String| -> ! { panic!("{}: {what}", path.display()) };
+        let bytes = std::fs::read(path).unwrap_or_else(|error| fail(error.to_string()));
+        let (_, header) = safetensors::SafeTensors::read_metadata(&bytes).unwrap_or_else(|error| fail(error.to_string()));
+        let metadata: HashMap<String, String> = header.metadata().clone().unwrap_or_default();
+        let json = |key: &str| -> Value {
+            metadata.get(key).map_or(Value::Null, |text| {
+                serde_json::from_str(text).unwrap_or_else(|error| fail(format!("metadata `{key}`: {error}")))
+            })
+        };
+        let tensors = candle_core::safetensors::load_buffer(&bytes, &Device::Cpu)
+            .unwrap_or_else(|error| fail(error.to_string()));
+        Self {
+            name: path.file_stem().unwrap_or_default().to_string_lossy().into_owned(),
+            tensors: tensors.into_iter().collect(),
+            config: json("config"),
+            noise: json("f32_vs_f64"),
+            worst: std::cell::Cell::new(0.0),
+            compared: std::cell::Cell::new(0),
+            failures: std::cell::RefCell::default(),
+        }
+    }
+
+    /// The file's name without folder and ending.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The case's configuration, a JSON object.
+    pub fn config(&self) -> &Value {
+        &self.config
+    }
+
+    /// A whole number of the configuration.
+    ///
+    /// # Panics
+    /// If it is absent.
+    pub fn int(&self, key: &str) -> usize {
+        self.config[key].as_u64().unwrap_or_else(|| panic!("{}: config has no whole number `{key}`", self.name)) as usize
+    }
+
+    /// A real number of the configuration.
+    ///
+    /// # Panics
+    /// If it is absent.
+    pub fn float(&self, key: &str) -> f64 {
+        self.config[key].as_f64().unwrap_or_else(|| panic!("{}: config has no number `{key}`", self.name))
+    }
+
+    /// Whether the file has this tensor.
+    pub fn has(&self, name: &str) -> bool {
+        self.tensors.contains_key(name)
+    }
+
+    /// A tensor by its full name, in its stored dtype.
+    ///
+    /// # Panics
+    /// If it is absent.
+    pub fn tensor(&self, name: &str) -> &Tensor {
+        self.tensors.get(name).unwrap_or_else(|| panic!("{}: no tensor `{name}`", self.name))
+    }
+
+    /// `input.<name>` in the given dtype.
+    pub fn input(&self, name: &str, dtype: DType) -> Result<Tensor> {
+        self.tensor(&format!("input.{name}")).to_dtype(dtype)
+    }
+
+    /// `input.<name>` as a variable, to ask for its gradient.
+    pub fn input_var(&self, name: &str, dtype: DType) -> Result<Var> {
+        Var::from_tensor(&self.input(name, dtype)?)
+    }
+
+    /// Full names below a prefix, e.g. `grad.weight.`, in order.
+    pub fn names<'a>(&'a self, prefix: &'a str) -> impl Iterator<Item = &'a str> {
+        self.tensors.keys().map(String::as_str).filter(move |name| name.starts_with(prefix))
+    }
+
+    /// All weights below `prefix` (e.g. `weight.` or `weight.block.`), named by the rest, in the given dtype.
+    pub fn weights(&self, prefix: &str, dtype: DType) -> Result<HashMap<String, Tensor>> {
+        self.names(prefix)
+            .map(|name| Ok((name[prefix.len()..].to_string(), self.tensor(name).to_dtype(dtype)?)))
+            .collect()
+    }
+}

@@ -1,0 +1,18 @@
+//! Reference files: what the public PyTorch implementations computed, and how closely a port must agree.
+//!
+//! A file holds `input.*`, `weight.*`, `output.*` and `grad.*` tensors and a configuration in its metadata. A test opens
+//! the file, builds the module under test from the weights, compares outputs and gradients with [`Golden::compare`],
+//! and ends with [`Golden::finish`], which prints one line and fails if any tensor was out of tolerance.
+//!
+//! Files are looked for below `COLA_GOLDEN_DIR` if that is set (same layout), otherwise below the repository's own copy.
+//!
+//! ```
+//! let files = cola_golden::files("opensora-v1.2");
+//! assert!(files.iter().any(|file| file.ends_with("block_paper_spatial.safetensors")));
+//! ```
+
+mod compare;
+mod file;
+
+pub use compare::{Tolerance, gradients_cover};
+pub use file::{Golden, files, root};

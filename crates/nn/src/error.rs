@@ -1,0 +1,60 @@
+//! What can go wrong with a file of parameters.
+
+use std::path::PathBuf;
+
+/// A file of parameters that could not be read, written or matched with a model.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The operating system refused.
+    #[error("{}: {doing} failed; check that the folder exists, is writable and has room", file.display())]
+    Io {
+        /// The file.
+        file: PathBuf,
+        /// What was being done, e.g. "reading".
+        doing: &'static str,
+        /// The system's reason.
+        source: std::io::Error,
+    },
+    /// The bytes are no safetensors file.
+    #[error("{}: not a whole safetensors file ({reason}); it may be truncated or of another format: write it again or \
+             choose another file", file.display())]
+    Format {
+        /// The file.
+        file: PathBuf,
+        /// The parser's reason.
+        reason: String,
+    },
+    /// The file has other tensors than the model.
+    #[error("{}: found {found} tensors, {missing_count} that the model needs are absent (first: `{missing}`) and \
+             {extra_count} are foreign (first: `{extra}`); open it with the configuration that it was saved with", file.display())]
+    Names {
+        /// The file.
+        file: PathBuf,
+        /// Tensors in the file.
+        found: usize,
+        /// How many the model needs and the file lacks.
+        missing_count: usize,
+        /// The first of them, or `-`.
+        missing: String,
+        /// How many the file has and the model lacks.
+        extra_count: usize,
+        /// The first of them, or `-`.
+        extra: String,
+    },
+    /// A tensor has another shape or dtype than the model's.
+    #[error("{}: tensor `{name}` is {found}, expected {expected}; open it with the configuration that it was saved with", file.display())]
+    Tensor {
+        /// The file.
+        file: PathBuf,
+        /// The tensor's name.
+        name: String,
+        /// Dtype and shape in the file.
+        found: String,
+        /// Dtype and shape in the model.
+        expected: String,
+    },
+    /// Tensor arithmetic failed.
+    #[error(transparent)]
+    Candle(#[from] candle_core::Error),
+}

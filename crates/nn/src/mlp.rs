@@ -1,0 +1,75 @@
+//! The two feed-forward layers.
+
+use candle_core::{Result, Tensor};
+use candle_nn::var_builder::VarBuilder;
+
+use crate::activation::{gelu, silu};
+use crate::linear::Linear;
+
+/// `fc2(gelu(fc1(x)))` with the tanh formula; parameters `fc1` and `fc2`.
+#[derive(Clone, Debug)]
+pub struct Mlp {
+    fc1: Linear,
+    fc2: Linear,
+}
+
+impl Mlp {
+    /// `dim -> hidden -> dim`.
+    ///
+    /// # Errors
+    /// A stored parameter of another shape.
+    pub fn new(dim: usize, hidden: usize, vb: VarBuilder) -> Result<Self> {
+        Ok(Self { fc1: Linear::new(dim, hidden, vb.pp("fc1"))?, fc2: Linear::new(hidden, dim, vb.pp("fc2"))? })
+    }
+
+    /// The same with a zero last layer: a residual branch that starts silent.
+    ///
+    /// # Errors
+    /// A stored parameter of another shape.
+    pub fn silent(dim: usize, hidden: usize, vb: VarBuilder) -> Result<Self> {
+        Ok(Self { fc1: Linear::new(dim, hidden, vb.pp("fc1"))?, fc2: Linear::zero(hidden, dim, vb.pp("fc2"))? })
+    }
+
+    /// `(..., dim)` to the same shape.
+    ///
+    /// # Errors
+    /// Tensor arithmetic.
+    pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
+        self.fc2.forward(&gelu(&self.fc1.forward(x)?)?)
+    }
+}
+
+/// `out(p * silu(s))` with `(p, s)` the two halves of one linear layer. The names of its two layers differ between
+/// places of the reference, so the caller hands in both builders.
+#[derive(Clone, Debug)]
+pub struct GatedMlp {
+    project: Linear,
+    out: Linear,
+    hidden: usize,
+}
+
+impl GatedMlp {
+    /// `dim -> 2 hidden -> dim`.
+    ///
+    /// # Errors
+    /// A stored parameter of another shape.
+    pub fn new(dim: usize, hidden: usize, project: VarBuilder, out: VarBuilder) -> Result<Self> {
+        Ok(Self {
+            project: Linear::new(dim, 2 * hidden, project)?,
+            out: Linear::new(hidden, dim, out)?,
+            hidden,
+        })
+    }
+
+    /// `(..., dim)` to the same shape.
+    ///
+    /// # Errors
+    /// Tensor arithmetic.
+    pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
+        let both = self.project.forward(x)?;
+        let last = both.rank() - 1;
+        let value = both.narrow(last, 0, self.hidden)?;
+        let gate = both.narrow(last, self.hidden, self.hidden)?;
+        self.out.forward(&value.mul(&silu(&gate)?)?)
+    }
+}

@@ -1,0 +1,2 @@
+//! Main job.
+fn main() {}
