@@ -1,1 +1,58 @@
-//! Placeholder.
+//! The latent action model: what happened between two frames, as one of `codes^tokens` discrete actions.
+//!
+//! - [`Idm`], the inverse dynamics model, reads a clip and writes `tokens` continuous tokens for each transition;
+//! - [`VectorQuantizer`] replaces each token by the nearest row of one shared codebook;
+//! - [`Fdm`], the forward dynamics model, predicts the next frame from a frame and a latent action. Only the two-stage
+//!   recipe has it: in joint training the video world model takes its place.
+//!
+//! ```
+//! use candle_core::{DType, Device, Tensor};
+//! use cola_lam::{CodebookUsage, Fdm, LamConfig, LatentActionModel};
+//! use cola_nn::Params;
+//!
+//! # fn main() -> candle_core::Result<()> {
+//! let (config, params) = (LamConfig::tiny(), Params::seeded(0, DType::F32, &Device::Cpu));
+//! let model = LatentActionModel::new(&config, params.trainable())?;
+//! let fdm = Fdm::new(&config, params.trainable())?;
+//! let video = Tensor::rand(0f32, 1f32, (2, 3, 3, 32, 32), &Device::Cpu)?; // two clips of three frames
+//! let actions = model.infer(&video)?;
+//! assert_eq!(actions.codes.dims(), [2, 2, 2]); // clips, transitions, tokens
+//! assert_eq!(actions.embedding.dims(), [2, 2, 64]);
+//! let loss = (fdm.loss(&video, &actions.embedding, 0.0)? + actions.losses.total(&config)?)?;
+//! assert!(loss.backward()?.get(params.get(cola_lam::CODEBOOK).unwrap().as_tensor()).is_some());
+//! assert!(CodebookUsage::of(&actions.codes, config.codes)?.pooled().max_usage <= 1.0);
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! Transition `t` leads from frame `t` to frame `t + 1`; the action of that name belongs to the frame that it produces.
+//!
+//! Parts: [`LamConfig`]; [`LatentActionModel`] with [`Actions`] and [`VqLosses`]; [`Fdm`]; [`CodebookUsage`] with
+//! [`Usage`], which tells a healthy codebook from a collapsed one; [`CodeRestart`] and [`rows_from_tokens`], which keep
+//! it healthy. The architecture is the one of villa-X, whose sizes and parameter counts fit every number that CoLA-World
+//! prints about its latent action model.
+//!
+//! Optimizers, training loops, crops and clips are elsewhere; parameters and layers are in `cola-nn`.
+
+mod attention;
+mod block;
+mod config;
+mod error;
+mod fdm;
+mod idm;
+mod model;
+mod patch;
+mod pool;
+mod quantize;
+mod restart;
+mod usage;
+
+pub use config::{CodeInit, LamConfig, Readout};
+pub use error::ConfigError;
+pub use fdm::Fdm;
+pub use idm::Idm;
+pub use model::{Actions, LatentActionModel};
+pub use patch::Pixels;
+pub use quantize::{CODEBOOK, VectorQuantizer, VqLosses};
+pub use restart::{CodeRestart, rows_from_tokens};
+pub use usage::{CodebookUsage, Usage};

@@ -28,7 +28,9 @@ pub enum Error {
     },
 
     /// An image whose bytes do not fill its sides.
-    #[error("an image of {width}x{height} needs {expected} bytes of RGB, found {found}; pass 3 bytes a pixel, rows first")]
+    #[error(
+        "an image of {width}x{height} needs {expected} bytes of RGB, found {found}; pass 3 bytes a pixel, rows first"
+    )]
     Pixels {
         /// Pixels across.
         width: usize,
@@ -41,14 +43,18 @@ pub enum Error {
     },
 
     /// There is nothing to draw.
-    #[error("{what}: nothing to draw, expected at least one frame with pixels; leave the picture out when there are none")]
+    #[error(
+        "{what}: nothing to draw, expected at least one frame with pixels; leave the picture out when there are none"
+    )]
     NoFrames {
         /// What was asked for: a strip, a GIF.
         what: &'static str,
     },
 
     /// A frame with other sides than the first.
-    #[error("{place}: expected a frame of {expected:?} (width, height) like the first, found {found:?}; resize the frames first")]
+    #[error(
+        "{place}: expected a frame of {expected:?} (width, height) like the first, found {found:?}; resize the frames first"
+    )]
     FrameSize {
         /// Row and number of the frame.
         place: String,
@@ -110,7 +116,9 @@ pub enum Error {
     },
 
     /// A row of a table with more or fewer cells than its header.
-    #[error("a table with {expected} columns got a row of {found} cells: {row:?}; give one cell a column, empty ones too")]
+    #[error(
+        "a table with {expected} columns got a row of {found} cells: {row:?}; give one cell a column, empty ones too"
+    )]
     Row {
         /// Columns of the header.
         expected: usize,

@@ -59,7 +59,7 @@ pub fn save_gif(
                 ..gif::Frame::default()
             })?;
         }
-        encoder.into_inner().map_err(gif::EncodingError::from)
+        encoder.into_inner()
     };
     let bytes = encode(&mut palette).map_err(|source| Error::Gif { file: path.to_owned(), source })?;
     write_atomically(path, &bytes)
@@ -102,7 +102,8 @@ impl Palette {
 
     fn indices(&mut self, frame: &Image) -> Vec<u8> {
         let Self { learned, known, .. } = self;
-        let index = |[r, g, b]: Color| learned.as_ref().map_or(0, |palette| palette.index_of(&[r, g, b, 255]) as u8);
+        let index =
+            |[r, g, b]: Color| learned.as_ref().map_or(0, |palette| palette.index_of(&[r, g, b, 255]) as u8);
         pixels(std::slice::from_ref(frame))
             .map(|color| *known.entry(color).or_insert_with(|| index(color)))
             .collect()

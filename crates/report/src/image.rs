@@ -41,7 +41,12 @@ impl Image {
     /// # Panics
     /// Outside of the picture.
     pub fn pixel(&self, x: usize, y: usize) -> Color {
-        assert!(x < self.width && y < self.height, "({x}, {y}) in an image of {}x{}", self.width, self.height);
+        assert!(
+            x < self.width && y < self.height,
+            "({x}, {y}) in an image of {}x{}",
+            self.width,
+            self.height
+        );
         let at = 3 * (y * self.width + x);
         [self.rgb[at], self.rgb[at + 1], self.rgb[at + 2]]
     }

@@ -19,12 +19,17 @@ const MARGIN: usize = 8;
 pub fn strip(rows: &[(String, Vec<Image>)], scale: usize) -> Result<Image, Error> {
     let scale = scale.max(1);
     let first = rows.iter().flat_map(|(_, frames)| frames).find(|frame| frame.width * frame.height > 0);
-    let expected = first.map(|frame| (frame.width, frame.height)).ok_or(Error::NoFrames { what: "a strip" })?;
+    let expected =
+        first.map(|frame| (frame.width, frame.height)).ok_or(Error::NoFrames { what: "a strip" })?;
     for (label, frames) in rows {
         for (index, frame) in frames.iter().enumerate() {
             let found = (frame.width, frame.height);
             if found != expected {
-                return Err(Error::FrameSize { place: format!("row `{label}`, frame {index}"), expected, found });
+                return Err(Error::FrameSize {
+                    place: format!("row `{label}`, frame {index}"),
+                    expected,
+                    found,
+                });
             }
             frame.check()?;
         }
@@ -45,7 +50,8 @@ pub fn strip(rows: &[(String, Vec<Image>)], scale: usize) -> Result<Image, Error
 
     // Where the numbers are wider than the frames, every second, fifth, ... is written.
     let widest = Font::Small.width(&columns.saturating_sub(1).to_string()) + Font::Small.advance();
-    let every = [1, 2, 5, 10, 20, 50, 100].into_iter().find(|every| every * (width + GAP) >= widest).unwrap_or(200);
+    let every =
+        [1, 2, 5, 10, 20, 50, 100].into_iter().find(|every| every * (width + GAP) >= widest).unwrap_or(200);
     for column in (0..columns).step_by(every) {
         let number = column.to_string();
         let middle = left + column * (width + GAP) + width / 2;

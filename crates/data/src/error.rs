@@ -1,0 +1,244 @@
+//! What can be wrong with a data set or a request: where, what was found, what was expected, what to do.
+
+use std::path::PathBuf;
+
+/// A data set that cannot be read as asked, or a request that makes no sense for it.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The data set's folder is not there.
+    #[error("{path}: no such folder; check --data: it names the folder that holds meta/info.json")]
+    MissingFolder {
+        /// The folder asked for.
+        path: PathBuf,
+    },
+    /// A file that the metadata promise is not there.
+    #[error("{file}: no such file, expected {expected}; {mend}")]
+    MissingFile {
+        /// The file or folder looked for.
+        file: PathBuf,
+        /// What it should be.
+        expected: &'static str,
+        /// What to do.
+        mend: &'static str,
+    },
+    /// The operating system could not read a file.
+    #[error("{file}: cannot be read; check the permissions and the disk")]
+    Read {
+        /// The file.
+        file: PathBuf,
+        /// What the system says.
+        source: std::io::Error,
+    },
+    /// A JSON file does not hold what it should.
+    #[error("{file}: not the metadata of a LeRobot data set; restore the file from the data set's source")]
+    Json {
+        /// The file.
+        file: PathBuf,
+        /// Line, column and complaint.
+        source: serde_json::Error,
+    },
+    /// The data set has another version of the format.
+    #[error(
+        "{file}: `codebase_version`: found {found}, this reader reads v3.0; convert the data set with LeRobot's \
+         `convert_dataset_v21_to_v30`"
+    )]
+    Version {
+        /// `meta/info.json`.
+        file: PathBuf,
+        /// The version it names.
+        found: String,
+    },
+    /// A field of a file has a value that cannot be right.
+    #[error("{file}: {field}: found {found}, expected {expected}; {mend}")]
+    Field {
+        /// The file.
+        file: PathBuf,
+        /// Name of the field, column or box.
+        field: String,
+        /// Its value.
+        found: String,
+        /// Values that make sense.
+        expected: String,
+        /// What to do.
+        mend: &'static str,
+    },
+    /// The data set does not define the split.
+    #[error(
+        "{file}: no split `{wanted}` in `splits`, found {found:?}; use one of these or add it as an episode range, \
+         such as \"{wanted}\": \"560:600\""
+    )]
+    Split {
+        /// `meta/info.json`.
+        file: PathBuf,
+        /// The name asked for.
+        wanted: String,
+        /// The names it has.
+        found: Vec<String>,
+    },
+    /// The split holds no episode.
+    #[error("{file}: split `{split}` is {found:?}, expected at least one episode; widen the range in `splits`")]
+    EmptySplit {
+        /// `meta/info.json`.
+        file: PathBuf,
+        /// The split's name.
+        split: String,
+        /// Its range as written.
+        found: String,
+    },
+    /// The data set has no such video, or none at all.
+    #[error("{file}: no video feature {wanted}, found {found:?}; choose one of these with --camera")]
+    Camera {
+        /// `meta/info.json`.
+        file: PathBuf,
+        /// The key asked for.
+        wanted: String,
+        /// The video features it has.
+        found: Vec<String>,
+    },
+    /// A file is not a readable parquet file.
+    #[error("{file}: not a readable parquet file; copy it again from the data set's source")]
+    Parquet {
+        /// The file.
+        file: PathBuf,
+        /// What the parquet reader says.
+        source: parquet::errors::ParquetError,
+    },
+    /// A parquet file lacks a column.
+    #[error("{file}: no column `{column}`, found {found:?}; write the data set again with LeRobot v3.0")]
+    MissingColumn {
+        /// The file.
+        file: PathBuf,
+        /// The column looked for.
+        column: String,
+        /// The columns it has.
+        found: Vec<String>,
+    },
+    /// A parquet column has another physical type.
+    #[error("{file}: column `{column}`: found {found}, expected {expected}; write the column with that type")]
+    ColumnType {
+        /// The file.
+        file: PathBuf,
+        /// The column.
+        column: String,
+        /// Its type in the file.
+        found: String,
+        /// The types that can be read.
+        expected: &'static str,
+    },
+    /// A dependency gave up on a damaged file instead of reporting it.
+    #[error("{file}: damaged: the {reader} reader stopped on it ({found}); copy it again from the data set's source")]
+    Damaged {
+        /// The file.
+        file: PathBuf,
+        /// Which reader.
+        reader: &'static str,
+        /// Its last words.
+        found: String,
+    },
+    /// The video is not H.264.
+    #[error(
+        "{file}: video codec: found {found}, expected H.264; re-encode it, for example \
+         `ffmpeg -i in.mp4 -c:v libx264 -pix_fmt yuv420p -g 8 out.mp4`, keeping the frame rate"
+    )]
+    Codec {
+        /// The mp4 file.
+        file: PathBuf,
+        /// The codec it has.
+        found: String,
+    },
+    /// The decoder refuses the video stream.
+    #[error("{file}: frame {frame} cannot be decoded; the video is damaged, copy it again from the data set's source")]
+    Decode {
+        /// The mp4 file.
+        file: PathBuf,
+        /// Frame in decoding order at which it stopped.
+        frame: usize,
+        /// What the decoder says.
+        source: openh264::Error,
+    },
+    /// The decoder gave another number of frames than the file has samples.
+    #[error(
+        "{file}: decoded {found} frames from samples {first}..{end}, expected {}; the video is damaged, copy it again",
+        end - first
+    )]
+    FrameCount {
+        /// The mp4 file.
+        file: PathBuf,
+        /// First sample of the stretch.
+        first: usize,
+        /// One past its last sample.
+        end: usize,
+        /// Frames that came out.
+        found: usize,
+    },
+    /// A row's time meets no frame of the video.
+    #[error(
+        "{file}: episode {episode}, frame {frame}: found a picture at {found:?} s, expected one at {expected} s \
+         (within {tolerance} s); the video does not belong to these rows, or `fps` is wrong"
+    )]
+    FrameTime {
+        /// The mp4 file.
+        file: PathBuf,
+        /// The episode.
+        episode: u64,
+        /// Frame in the episode.
+        frame: usize,
+        /// Time of the nearest picture, seconds; `None` where the file has none.
+        found: Option<f64>,
+        /// `from_timestamp` + `timestamp`, seconds.
+        expected: f64,
+        /// Largest difference taken as equal, seconds.
+        tolerance: f64,
+    },
+    /// Pictures have another size than the metadata say.
+    #[error(
+        "{file}: pictures are {} x {} (height x width), expected {} x {} from meta/info.json; correct `shape` or \
+         `names` of the video feature", found.0, found.1, expected.0, expected.1
+    )]
+    FrameSize {
+        /// The mp4 file.
+        file: PathBuf,
+        /// Height and width of the decoded picture.
+        found: (usize, usize),
+        /// Height and width of the feature.
+        expected: (usize, usize),
+    },
+    /// No episode holds a clip of the length asked for.
+    #[error(
+        "an episode has {found} frames, clips need {expected} ({frames} frames, stride {stride}); ask for fewer frames"
+    )]
+    ShortEpisode {
+        /// Frames of the longest episode concerned.
+        found: usize,
+        /// Frames from a clip's first to its last.
+        expected: usize,
+        /// Frames in a clip.
+        frames: usize,
+        /// Step between two frames of a clip.
+        stride: usize,
+    },
+    /// An argument or a configuration value makes no sense.
+    #[error("{field}: found {found}, expected {expected}; change this setting")]
+    Setting {
+        /// Name of the argument or field.
+        field: &'static str,
+        /// Its value.
+        found: String,
+        /// Values that make sense.
+        expected: String,
+    },
+    /// A picture could not be resized.
+    #[error("resizing a picture failed")]
+    Resize(#[from] fast_image_resize::ResizeError),
+    /// A tensor could not be made on its device.
+    #[error("making the batch's tensors failed")]
+    Tensor(#[from] candle_core::Error),
+}
+
+impl Error {
+    /// A setting that makes no sense.
+    pub(crate) fn setting(field: &'static str, found: impl ToString, expected: impl ToString) -> Self {
+        Self::Setting { field, found: found.to_string(), expected: expected.to_string() }
+    }
+}

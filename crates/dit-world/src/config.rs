@@ -1,0 +1,162 @@
+//! Sizes of the world model.
+
+use serde::{Deserialize, Serialize};
+
+/// A configuration that no model can have.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ConfigError {
+    /// A size that another has to divide.
+    #[error("{field} is {found}; it must be a multiple of {unit} ({why})")]
+    Multiple {
+        /// The field, as in the configuration file.
+        field: &'static str,
+        /// Its value.
+        found: usize,
+        /// What must divide it.
+        unit: usize,
+        /// Why.
+        why: &'static str,
+    },
+    /// A size that is zero.
+    #[error("{field} is 0; it must be at least 1")]
+    Zero {
+        /// The field, as in the configuration file.
+        field: &'static str,
+    },
+}
+
+/// The diffusion transformer; field names follow STDiT3's `config.json`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DitConfig {
+    /// Latent channels.
+    pub in_channels: usize,
+    /// Side of a square patch in latent pixels; the temporal patch is 1.
+    pub patch: usize,
+    /// Width of the tokens.
+    pub hidden_size: usize,
+    /// Pairs of a spatial and a temporal block.
+    pub depth: usize,
+    /// Attention heads.
+    pub num_heads: usize,
+    /// Feed-forward width divided by `hidden_size`.
+    pub mlp_ratio: usize,
+    /// Twice the output channels, the second half unused (published checkpoints have it).
+    pub pred_sigma: bool,
+    /// Side in pixels of the square at which grid positions have scale 1.
+    pub input_sq_size: usize,
+    /// The action conditioner.
+    pub action: ActionConfig,
+}
+
+/// The network from latent actions to modulations (paper 3.2; about 74 M parameters at full size).
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ActionConfig {
+    /// Numbers of one latent action (tokens x code size).
+    pub action_dim: usize,
+    /// Transitions that one latent frame spans: 1, or 4 with a temporally compressing VAE.
+    pub frames_per_latent: usize,
+    /// Width of the self-attention blocks.
+    pub width: usize,
+    /// Self-attention blocks over the action sequence.
+    pub layers: usize,
+    /// Attention heads.
+    pub heads: usize,
+    /// Feed-forward width divided by `width`.
+    pub mlp_ratio: usize,
+    /// Layer norm before the output layers. Keeps the modulation bounded in small models.
+    pub output_norm: bool,
+    /// The last output layer starts at zero: the conditioned model starts as the unconditioned one, exactly. Otherwise
+    /// only the residual branches of the blocks start silent, which is the paper's literal reading.
+    pub zero_output: bool,
+}
+
+impl DitConfig {
+    /// STDiT3-XL/2 with the paper's additions: 904,066,592 parameters and 74,451,456 in the action conditioner.
+    pub fn paper() -> Self {
+        Self {
+            in_channels: 4,
+            patch: 2,
+            hidden_size: 1152,
+            depth: 28,
+            num_heads: 16,
+            mlp_ratio: 4,
+            pred_sigma: true,
+            input_sq_size: 512,
+            action: ActionConfig {
+                action_dim: 64,
+                frames_per_latent: 1,
+                width: 1152,
+                layers: 6,
+                heads: 16,
+                mlp_ratio: 2,
+                output_norm: false,
+                zero_output: false,
+            },
+        }
+    }
+
+    /// A model for two CPU cores: 32-pixel pictures through [`crate::SpaceToDepth`].
+    pub fn tiny() -> Self {
+        Self {
+            in_channels: 192,
+            patch: 1,
+            hidden_size: 96,
+            depth: 2,
+            num_heads: 4,
+            mlp_ratio: 4,
+            pred_sigma: false,
+            input_sq_size: 32,
+            action: ActionConfig {
+                action_dim: 64,
+                frames_per_latent: 1,
+                width: 96,
+                layers: 2,
+                heads: 4,
+                mlp_ratio: 2,
+                output_norm: true,
+                zero_output: true,
+            },
+        }
+    }
+
+    /// Channels of the output.
+    pub fn out_channels(&self) -> usize {
+        if self.pred_sigma { 2 * self.in_channels } else { self.in_channels }
+    }
+
+    /// Refuses sizes that do not fit together.
+    ///
+    /// # Errors
+    /// The field, its value and what would do.
+    pub fn check(&self) -> Result<(), ConfigError> {
+        let action = &self.action;
+        for (field, value) in [
+            ("dit.in_channels", self.in_channels),
+            ("dit.patch", self.patch),
+            ("dit.hidden_size", self.hidden_size),
+            ("dit.depth", self.depth),
+            ("dit.num_heads", self.num_heads),
+            ("dit.mlp_ratio", self.mlp_ratio),
+            ("dit.input_sq_size", self.input_sq_size),
+            ("dit.action.action_dim", action.action_dim),
+            ("dit.action.frames_per_latent", action.frames_per_latent),
+            ("dit.action.width", action.width),
+            ("dit.action.heads", action.heads),
+            ("dit.action.mlp_ratio", action.mlp_ratio),
+        ] {
+            if value == 0 {
+                return Err(ConfigError::Zero { field });
+            }
+        }
+        let multiple = |field, found: usize, unit, why| {
+            if found.is_multiple_of(unit) { Ok(()) } else { Err(ConfigError::Multiple { field, found, unit, why }) }
+        };
+        multiple("dit.hidden_size", self.hidden_size, 4, "grid positions take a quarter of the channels each")?;
+        let heads = "each head takes an even, equal share for the rotary embedding";
+        multiple("dit.hidden_size", self.hidden_size, 2 * self.num_heads, heads)?;
+        multiple("dit.action.width", action.width, 2 * action.heads, heads)
+    }
+}

@@ -1,0 +1,161 @@
+//! Who uses which code: the numbers that tell a collapsed codebook from a healthy one.
+
+use std::collections::BTreeMap;
+
+use candle_core::{DType, Result, Tensor};
+use serde::Serialize;
+
+/// How evenly a set of symbols is used (paper figures 2, 3 and 5).
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct Usage {
+    /// Share of the symbols that occur at all, in `[0, 1]`.
+    pub utilization: f64,
+    /// Share of the samples that the most frequent symbol has, in `[0, 1]`.
+    pub max_usage: f64,
+    /// Entropy `-sum p ln p` in nats.
+    pub entropy: f64,
+}
+
+impl Usage {
+    /// Of nonzero counts over an alphabet of `symbols`. No samples: all zero.
+    fn of(counts: impl Iterator<Item = u64> + Clone, symbols: f64) -> Self {
+        let total = counts.clone().sum::<u64>() as f64;
+        if total == 0.0 {
+            return Self { utilization: 0.0, max_usage: 0.0, entropy: 0.0 };
+        }
+        let shares = counts.filter(|count| *count > 0).map(|count| count as f64 / total);
+        let (mut used, mut most, mut entropy) = (0u64, 0f64, 0f64);
+        for share in shares {
+            used += 1;
+            most = most.max(share);
+            entropy -= share * share.ln();
+        }
+        // A single symbol gives -0.
+        Self { utilization: used as f64 / symbols, max_usage: most, entropy: entropy.max(0.0) }
+    }
+
+    /// Entropy in bits.
+    pub fn bits(&self) -> f64 {
+        self.entropy / std::f64::consts::LN_2
+    }
+
+    /// Entropy divided by its largest value, `ln symbols`: comparable across codebooks.
+    pub fn normalised(&self, symbols: usize) -> f64 {
+        self.entropy / (symbols as f64).ln()
+    }
+
+    /// `exp(entropy)`: as many equally used symbols would have this entropy.
+    pub fn perplexity(&self) -> f64 {
+        self.entropy.exp()
+    }
+}
+
+/// Counts of codes over any number of batches, each position on its own and all positions as one action.
+///
+/// The pooled reading is the headline; it hides a collapse into one constant for each position (two constants: entropy
+/// ln 2, largest share 0.5), so look at the positions and at the joint reading, too. The joint utilization of M samples
+/// cannot exceed `M / entries^positions`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CodebookUsage {
+    entries: usize,
+    /// One histogram for each position.
+    counts: Vec<Vec<u64>>,
+    /// Occurrences of each whole action; only those that occur.
+    joint: BTreeMap<Vec<u32>, u64>,
+}
+
+impl CodebookUsage {
+    /// Nothing counted yet: actions of `positions` codes out of `entries`.
+    pub fn new(positions: usize, entries: usize) -> Self {
+        Self { entries, counts: vec![vec![0; entries]; positions], joint: BTreeMap::new() }
+    }
+
+    /// Counts one tensor of codes `(..., positions)`.
+    ///
+    /// # Errors
+    /// A tensor without a last dimension.
+    pub fn of(codes: &Tensor, entries: usize) -> Result<Self> {
+        let mut usage = Self::new(codes.dim(candle_core::D::Minus1)?, entries);
+        usage.add(codes)?;
+        Ok(usage)
+    }
+
+    /// Counts codes `(..., positions)`, whole numbers of any dtype. Reads them to the host.
+    ///
+    /// # Errors
+    /// Another last dimension, or a code that the codebook does not have; nothing is counted then.
+    pub fn add(&mut self, codes: &Tensor) -> Result<()> {
+        let positions = self.counts.len();
+        if codes.dims().last() != Some(&positions) {
+            candle_core::bail!("codes of shape {:?}, expected {positions} positions last", codes.dims());
+        }
+        let codes = codes.flatten_all()?.to_dtype(DType::U32)?.to_vec1::<u32>()?;
+        if let Some(code) = codes.iter().find(|code| **code as usize >= self.entries) {
+            candle_core::bail!("code {code}, the codebook has {} entries", self.entries);
+        }
+        for action in codes.chunks_exact(positions.max(1)) {
+            for (histogram, &code) in self.counts.iter_mut().zip(action) {
+                histogram[code as usize] += 1;
+            }
+            match self.joint.get_mut(action) {
+                Some(count) => *count += 1,
+                None => {
+                    self.joint.insert(action.to_vec(), 1);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Adds the counts of another batch, worker or step.
+    ///
+    /// # Panics
+    /// If the other has another number of positions or entries.
+    pub fn merge(&mut self, other: &Self) {
+        assert_eq!(
+            (self.counts.len(), self.entries),
+            (other.counts.len(), other.entries),
+            "positions and entries of two codebook usages"
+        );
+        for (mine, theirs) in self.counts.iter_mut().flatten().zip(other.counts.iter().flatten()) {
+            *mine += theirs;
+        }
+        for (action, count) in &other.joint {
+            *self.joint.entry(action.clone()).or_default() += count;
+        }
+    }
+
+    /// Actions counted.
+    pub fn samples(&self) -> u64 {
+        self.joint.values().sum()
+    }
+
+    /// Codes in an action.
+    pub fn positions(&self) -> usize {
+        self.counts.len()
+    }
+
+    /// Codes in the codebook.
+    pub fn entries(&self) -> usize {
+        self.entries
+    }
+
+    /// All positions in one histogram of `entries` symbols: the headline.
+    pub fn pooled(&self) -> Usage {
+        let sum = |code: usize| self.counts.iter().map(|histogram| histogram[code]).sum();
+        Usage::of((0..self.entries).map(sum), self.entries as f64)
+    }
+
+    /// One position alone.
+    ///
+    /// # Panics
+    /// If there is no such position.
+    pub fn position(&self, position: usize) -> Usage {
+        Usage::of(self.counts[position].iter().copied(), self.entries as f64)
+    }
+
+    /// Whole actions: `entries^positions` symbols.
+    pub fn joint(&self) -> Usage {
+        Usage::of(self.joint.values().copied(), (self.entries as f64).powi(self.counts.len() as i32))
+    }
+}
