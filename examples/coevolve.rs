@@ -1,2 +1,227 @@
-//! Main job.
-fn main() {}
+//! The main job: a latent action model and a video world model learn together on real robot video.
+//!
+//!     cargo run --release --example coevolve
+//!     cargo run --release --example coevolve -- --help
+//!
+//! Expect some minutes on two CPU cores. Phases print themselves; the folder `out/coevolve` then holds `curves.png`,
+//! `rollouts.gif`, `rollouts.png`, `evaluation.json`, `log.jsonl`, `tensorboard/`, `config.toml` and `checkpoints/`.
+
+use std::path::Path;
+use std::time::Instant;
+
+use anyhow::{Context, Result};
+use candle_core::Device;
+use clap::Parser;
+use cola_coevolve::{Evaluation, ExperimentConfig, HeldOut, Observer, Pictures, Run, SystemParams, checkpoint, evaluate};
+use cola_examples::args::{RunArgs, Scale};
+use cola_examples::console::Console;
+use cola_examples::figures::{score_table, write_curves, write_rollouts};
+use cola_examples::folder::RunFolder;
+use cola_examples::logs::Logs;
+use cola_examples::sources::{Sources, generator, robodesk};
+use cola_report::{Progress, write_atomically};
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// Trains a latent action model and a video world model together and shows what came of it.
+///
+/// Phases: LAM learns to name what happens between two frames. WARM freezes the pre-trained video model and lets its
+/// gradient teach the actions and their conditioning. E2E trains everything. Then held-out clips are imagined with their
+/// true latent actions, with those of other clips and with none: if the first is not clearly better, the world model
+/// ignores its actions.
+///
+/// Examples:
+///   coevolve --scale smoke                      everything once, in seconds
+///   coevolve --seed 1 --out out/seed1           another seed
+///   coevolve --without-warmup                   naive joint training for comparison
+///   coevolve --plan WARM800+E2E3200             no LAM phase
+///   coevolve --resume                           continue after a stop
+///   coevolve --data path/to/lerobot_dataset     your own clips
+#[derive(Parser)]
+#[command(verbatim_doc_comment)]
+struct Cli {
+    #[command(flatten)]
+    run: RunArgs,
+}
+
+fn main() -> Result<()> {
+    let started = Instant::now();
+    let args = Cli::parse().run;
+    let device = args.open_device()?;
+    let (folder, config) = if args.resume {
+        let folder = RunFolder::open(args.out.as_deref(), "coevolve")?;
+        let config = folder.config()?;
+        (folder, config)
+    } else {
+        let config = args.experiment()?;
+        (RunFolder::create(args.out.as_deref(), "coevolve")?, config)
+    };
+    let sources = open_sources(&args, &folder, &config)?;
+    if !args.resume {
+        // From here on the folder is a run that --resume finds; before, nothing was worth keeping.
+        write_choice(&args, &folder)?;
+        folder.write_config(&config)?;
+    }
+    header(&folder, &config, &sources);
+
+    let mut run = if folder.has_checkpoint() {
+        Run::resume(&folder.checkpoints(), &device)?
+    } else {
+        let run = Run::new(&config, &device)?;
+        load_generator(&folder, &config, run.params(), &sources, &device)?;
+        run
+    };
+    let held_out = HeldOut::new(&*sources.held_out, config.evaluation.curve_transitions, &config, &device)?;
+    train(&mut run, &folder, &sources, Some(&held_out))?;
+    write_curves(&folder.path("log.jsonl"), &config.plan, &folder.path("curves.png"))?;
+
+    let (evaluations, pictures) = evaluate_all(&run, &sources, &device)?;
+    write_rollouts(&pictures, &folder.path("rollouts.gif"), &folder.path("rollouts.png"))?;
+    write_atomically(folder.path("evaluation.json"), &serde_json::to_vec_pretty(&evaluations)?)?;
+    summary(&evaluations, &folder, started)
+}
+
+/// Data and generator choices that a resumed run must repeat.
+const CHOICE: &str = "sources.json";
+
+fn write_choice(args: &RunArgs, folder: &RunFolder) -> Result<()> {
+    let data = args.data.as_deref().map(std::path::absolute).transpose()?;
+    let choice = serde_json::json!({
+        "data": data,
+        "toy": args.data.is_none() && args.scale == Scale::Toy && args.config.is_none(),
+        "pretrain": args.pretrain,
+    });
+    Ok(write_atomically(folder.path(CHOICE), choice.to_string().as_bytes())?)
+}
+
+fn read_choice(folder: &RunFolder) -> Result<serde_json::Value> {
+    let file = folder.path(CHOICE);
+    let text = std::fs::read(&file).with_context(|| format!("{}: cannot be read", file.display()))?;
+    serde_json::from_slice(&text).with_context(|| format!("{}: not the JSON that a run writes", file.display()))
+}
+
+fn open_sources(args: &RunArgs, folder: &RunFolder, config: &ExperimentConfig) -> Result<Sources> {
+    let (toy, data) = if args.resume {
+        let choice = read_choice(folder)?;
+        let stored = choice["data"].as_str().map(Into::into);
+        (choice["toy"].as_bool() == Some(true), args.data.clone().or(stored))
+    } else {
+        (args.data.is_none() && args.scale == Scale::Toy && args.config.is_none(), args.data.clone())
+    };
+    if toy && data.is_none() {
+        return Sources::drawn(config);
+    }
+    Sources::lerobot(&data.unwrap_or_else(robodesk), config)
+}
+
+fn header(folder: &RunFolder, config: &ExperimentConfig, sources: &Sources) {
+    println!("plan       {}, seed {}", config.plan, config.seed);
+    println!("clips      {} for training, {} held out, {} frames each", sources.train.len(), sources.held_out.len(), config.data.frames);
+    println!("output     {folder}");
+    let deviations = config.deviations();
+    if !deviations.is_empty() {
+        println!("unlike the paper:");
+        for line in deviations {
+            println!("  - {line}");
+        }
+    }
+}
+
+/// The pre-trained video model: the shipped one where it fits, otherwise made here and kept below the run's folder.
+fn load_generator(
+    folder: &RunFolder,
+    config: &ExperimentConfig,
+    params: &SystemParams,
+    sources: &Sources,
+    device: &Device,
+) -> Result<()> {
+    let redo = read_choice(folder)?["pretrain"].as_bool() == Some(true);
+    if !redo && fits(&generator(), config) {
+        println!("generator  the shipped one ({})", generator().display());
+        return Ok(params.load_generator(&generator())?);
+    }
+    let own = folder.pretrain()?;
+    let finished = own.path("generator");
+    if !finished.join("config.toml").is_file() {
+        let plan = ExperimentConfig { plan: config.pretrain.clone(), ..config.clone() };
+        let mut run = if own.has_checkpoint() {
+            Run::resume(&own.checkpoints(), device)?
+        } else {
+            let run = Run::new(&plan, device)?;
+            run.fit_codec(&sources.train)?;
+            run
+        };
+        train(&mut run, &own, sources, None)?;
+        write_curves(&own.path("log.jsonl"), &plan.plan, &own.path("curves.png"))?;
+        std::fs::create_dir_all(&finished).with_context(|| format!("{}: cannot be made", finished.display()))?;
+        run.params().save_generator(&finished)?;
+        // Last, because its presence says that the generator is complete.
+        write_atomically(finished.join("config.toml"), plan.to_toml()?.as_bytes())?;
+    }
+    println!("generator  {}", finished.display());
+    Ok(params.load_generator(&finished)?)
+}
+
+/// Whether a stored generator was made for the same model, latents and view.
+fn fits(folder: &Path, config: &ExperimentConfig) -> bool {
+    ExperimentConfig::read(&folder.join("config.toml")).is_ok_and(|made| {
+        let key = |config: &ExperimentConfig| {
+            let mut dit = config.dit.clone();
+            dit.action = made.dit.action.clone(); // the generator has no actions
+            (dit, config.codec.clone(), config.flow.clone(), config.data.region, config.data.world_size, config.data.frames)
+        };
+        key(&made) == key(config)
+    })
+}
+
+fn train(run: &mut Run, folder: &RunFolder, sources: &Sources, held_out: Option<&HeldOut>) -> Result<()> {
+    let mut console = Console::default();
+    let mut logs = Logs::open(folder, run.step(), run.config())?;
+    let observers: &mut [&mut dyn Observer] = &mut [&mut console, &mut logs];
+    run.train(&sources.train, held_out, &folder.checkpoints(), observers)?;
+    console.finish();
+    Ok(())
+}
+
+fn evaluate_all(run: &Run, sources: &Sources, device: &Device) -> Result<(Vec<Evaluation>, Pictures)> {
+    let system = run.system()?;
+    let config = run.config();
+    let mut evaluations = Vec::new();
+    let mut shown = None;
+    for guidance in std::iter::once(config.evaluation.guidance).chain(config.evaluation.also_guidance.iter().copied()) {
+        let mut bar: Option<Progress> = None;
+        let clips = (&*sources.held_out, &*sources.long);
+        let (evaluation, pictures) = evaluate(&system, config, guidance, clips, device, &mut |done, total| {
+            bar.get_or_insert_with(|| Progress::start(&format!("evaluate, guidance {guidance}"), total as u64, 0))
+                .tick(done as u64, "batches");
+        })?;
+        if let Some(bar) = bar {
+            bar.finish("");
+        }
+        evaluations.push(evaluation);
+        shown.get_or_insert(pictures);
+    }
+    Ok((evaluations, shown.context("no guidance scale to evaluate")?))
+}
+
+fn summary(evaluations: &[Evaluation], folder: &RunFolder, started: Instant) -> Result<()> {
+    println!("\n{}", score_table(evaluations)?);
+    if let Some(first) = evaluations.first() {
+        let (codes, sensitivity) = (&first.codes, &first.sensitivity);
+        println!(
+            "codes       {:.0} % in use, most frequent {:.0} %, entropy {:.2} nats pooled, {:.2} whole action",
+            100.0 * codes.utilization, 100.0 * codes.max_usage, codes.entropy, first.joint.entropy
+        );
+        println!(
+            "sensitivity {:.4} +- {:.4} (flow loss with shuffled minus true actions, {} transitions)",
+            sensitivity.mean, sensitivity.standard_error, sensitivity.samples
+        );
+    }
+    let checkpoints = checkpoint::list(&folder.checkpoints());
+    let newest = checkpoints.last().map_or_else(String::new, |path| path.display().to_string());
+    println!("checkpoint  {newest}");
+    println!("pictures    {folder}/curves.png, {folder}/rollouts.gif, {folder}/rollouts.png");
+    println!("time        {:.0} s", started.elapsed().as_secs_f64());
+    Ok(())
+}

@@ -1,1 +1,55 @@
-//! Placeholder.
+//! The paper's pipeline: a latent action model and a video world model that train each other.
+//!
+//! A [`Run`] holds configuration, parameters, optimizer and position; [`Run::train`] carries it through the phases of
+//! its [`Plan`]. In `WARM` the pre-trained video model is frozen and its gradient teaches the latent actions; in `E2E`
+//! everything learns. Noise, times, crops, order and dropped actions are pure functions of (seed, step, sample), so a
+//! resumed run writes the same bits as one that never stopped.
+//!
+//! ```
+//! use std::sync::Arc;
+//!
+//! use candle_core::Device;
+//! use cola_coevolve::{ExperimentConfig, Run};
+//! use cola_data::{ClipSource, DrawnConfig, DrawnWorld};
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let config = ExperimentConfig::toy().with("plan=LAM2+WARM2+E2E2")?.with("data.batch=16")?;
+//! let clips: Arc<dyn ClipSource> = Arc::new(DrawnWorld::new(DrawnConfig::tiny(), 0)?);
+//! let mut run = Run::new(&config, &Device::Cpu)?;
+//! run.fit_codec(&clips)?;
+//! let folder = std::env::temp_dir().join(format!("cola-doctest-{}", std::process::id()));
+//! run.train(&clips, None, &folder, &mut [])?;
+//! assert!(run.is_finished());
+//! std::fs::remove_dir_all(folder)?;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! Parts: [`ExperimentConfig`], [`Plan`], [`SystemParams`] and [`System`], [`world_step`] and [`lam_step`], [`AdamW`],
+//! [`Run`], [`checkpoint`], [`Observer`] and [`Record`], [`evaluate`] and [`sensitivity`]. It never prints and never
+//! picks a device: programs do.
+
+pub mod checkpoint;
+mod config;
+mod error;
+mod observe;
+mod optim;
+mod plan;
+mod step;
+mod study;
+mod system;
+mod train;
+mod window;
+
+pub use config::{
+    DataConfig, EvaluationConfig, ExperimentConfig, FlowConfig, PhaseConfig, PhasesConfig, Rates, Remedies,
+    ScheduleConfig,
+};
+pub use error::Error;
+pub use observe::{Observer, Record};
+pub use optim::{AdamW, OptimizerConfig, Update};
+pub use plan::{Phase, PhaseKind, Plan, PlanError, Trains};
+pub use step::{Key, Step, lam_step, world_step};
+pub use study::{Evaluation, HeldOut, Pictures, Scores, Sensitivity, evaluate, sensitivity};
+pub use system::{System, SystemParams};
+pub use train::Run;

@@ -98,11 +98,19 @@ impl CropConfig {
     pub fn check(&self) -> Result<(), Error> {
         let [low, high] = self.area;
         if !(0.0 < low && low <= high && high <= 1.0) {
-            return Err(Error::setting("crop.area", format!("{:?}", self.area), "0 < smallest <= largest <= 1"));
+            return Err(Error::setting(
+                "crop.area",
+                format!("{:?}", self.area),
+                "0 < smallest <= largest <= 1",
+            ));
         }
         let [low, high] = self.aspect;
         if !(0.0 < low && low <= high && high.is_finite()) {
-            return Err(Error::setting("crop.aspect", format!("{:?}", self.aspect), "0 < smallest <= largest"));
+            return Err(Error::setting(
+                "crop.aspect",
+                format!("{:?}", self.aspect),
+                "0 < smallest <= largest",
+            ));
         }
         Ok(())
     }
@@ -137,7 +145,8 @@ impl CropConfig {
 pub fn resize(frames: &Frames, crop: &Crop, height: usize, width: usize) -> Result<Frames, Error> {
     frames.check()?;
     let (full_height, full_width) = (frames.height as f64, frames.width as f64);
-    let inside = |from: f64, length: f64, side: f64| from >= 0.0 && length > 0.0 && from + length <= side + 1e-6;
+    let inside =
+        |from: f64, length: f64, side: f64| from >= 0.0 && length > 0.0 && from + length <= side + 1e-6;
     if !inside(crop.top, crop.height, full_height) || !inside(crop.left, crop.width, full_width) {
         let expected = format!("a window with pixels inside {full_height} x {full_width}");
         return Err(Error::setting("crop", format!("{crop:?}"), expected));
@@ -152,22 +161,31 @@ pub fn resize(frames: &Frames, crop: &Crop, height: usize, width: usize) -> Resu
         return Ok(frames.clone());
     }
     // Rounding may carry the far edge past the frame by less than the resizer would accept.
-    let options = fir::ResizeOptions::new().resize_alg(fir::ResizeAlg::Convolution(fir::FilterType::Bilinear)).crop(
-        crop.left,
-        crop.top,
-        crop.width.min(full_width - crop.left),
-        crop.height.min(full_height - crop.top),
-    );
+    let options =
+        fir::ResizeOptions::new().resize_alg(fir::ResizeAlg::Convolution(fir::FilterType::Bilinear)).crop(
+            crop.left,
+            crop.top,
+            crop.width.min(full_width - crop.left),
+            crop.height.min(full_height - crop.top),
+        );
     let mut rgb = vec![0; frames.count * height * width * 3];
     let mut resizer = fir::Resizer::new();
     for (index, target) in rgb.chunks_exact_mut(height * width * 3).enumerate() {
         let pixels = fir::PixelType::U8x3;
-        let source =
-            fir::images::ImageRef::new(frames.width as u32, frames.height as u32, frames.frame(index), pixels);
+        let source = fir::images::ImageRef::new(
+            frames.width as u32,
+            frames.height as u32,
+            frames.frame(index),
+            pixels,
+        );
         let target = fir::images::Image::from_slice_u8(columns, rows, target, pixels);
         // Both buffers were sized from the numbers given here, so neither constructor can refuse.
         let (Ok(source), Ok(mut target)) = (source, target) else {
-            return Err(Error::setting("frames", format!("{full_height} x {full_width}"), "sides below 2^32"));
+            return Err(Error::setting(
+                "frames",
+                format!("{full_height} x {full_width}"),
+                "sides below 2^32",
+            ));
         };
         resizer.resize(&source, &mut target, &options)?;
     }

@@ -37,7 +37,11 @@ impl DrawnConfig {
             return Err(Error::setting("drawn.frames", 0, "at least 1"));
         }
         if self.square == 0 || self.square >= self.size {
-            return Err(Error::setting("drawn.square", self.square, format!("1 to {}", self.size.saturating_sub(1))));
+            return Err(Error::setting(
+                "drawn.square",
+                self.square,
+                format!("1 to {}", self.size.saturating_sub(1)),
+            ));
         }
         if !(self.speed > 0.0 && self.speed.is_finite()) {
             return Err(Error::setting("drawn.speed", self.speed, "a positive number"));
@@ -70,11 +74,13 @@ impl DrawnWorld {
     fn draw(&self, (x, y): (f64, f64), background: [f64; 3], colour: [f64; 3], picture: &mut [u8]) {
         let (size, side) = (self.config.size, self.config.square as f64);
         // Part of pixel `i` that lies in the square, along one axis.
-        let covered = |i: usize, from: f64| ((from + side).min(i as f64 + 1.0) - from.max(i as f64)).clamp(0.0, 1.0);
+        let covered =
+            |i: usize, from: f64| ((from + side).min(i as f64 + 1.0) - from.max(i as f64)).clamp(0.0, 1.0);
         for (index, pixel) in picture.chunks_exact_mut(3).enumerate() {
             let part = covered(index % size, x) * covered(index / size, y);
             for channel in 0..3 {
-                pixel[channel] = (background[channel] + part * (colour[channel] - background[channel])).round() as u8;
+                pixel[channel] =
+                    (background[channel] + part * (colour[channel] - background[channel])).round() as u8;
             }
         }
     }

@@ -239,7 +239,8 @@ impl Pictures<'_> {
             let video = Video::new(Track::open(&file)?, self.size.0, self.size.1);
             let slots = self.slots(&video, episodes, spans, &wanted)?;
             let frames: Vec<usize> = slots.keys().copied().collect();
-            let keep = |picture: Frames| Ok(resize(&picture, &self.view, self.kept.0, self.kept.1)?.rgb.into());
+            let keep =
+                |picture: Frames| Ok(resize(&picture, &self.view, self.kept.0, self.kept.1)?.rgb.into());
             let decoded = video.decode(&frames, keep, &mut |frames| progress(done + frames, times.len()))?;
             done += decoded.len();
             for (frame, picture) in decoded {

@@ -77,7 +77,9 @@ pub enum Error {
         found: Vec<String>,
     },
     /// The split holds no episode.
-    #[error("{file}: split `{split}` is {found:?}, expected at least one episode; widen the range in `splits`")]
+    #[error(
+        "{file}: split `{split}` is {found:?}, expected at least one episode; widen the range in `splits`"
+    )]
     EmptySplit {
         /// `meta/info.json`.
         file: PathBuf,
@@ -126,14 +128,14 @@ pub enum Error {
         /// The types that can be read.
         expected: &'static str,
     },
-    /// A dependency gave up on a damaged file instead of reporting it.
-    #[error("{file}: damaged: the {reader} reader stopped on it ({found}); copy it again from the data set's source")]
+    /// The parquet reader gave up on a damaged file instead of reporting it.
+    #[error(
+        "{file}: damaged, the parquet reader stopped on it: {found}; copy it again from the data set's source"
+    )]
     Damaged {
         /// The file.
         file: PathBuf,
-        /// Which reader.
-        reader: &'static str,
-        /// Its last words.
+        /// The reader's last words.
         found: String,
     },
     /// The video is not H.264.
@@ -148,14 +150,16 @@ pub enum Error {
         found: String,
     },
     /// The decoder refuses the video stream.
-    #[error("{file}: frame {frame} cannot be decoded; the video is damaged, copy it again from the data set's source")]
+    #[error(
+        "{file}: frame {frame} cannot be decoded; the video is damaged, copy it again from the data set's source"
+    )]
     Decode {
         /// The mp4 file.
         file: PathBuf,
         /// Frame in decoding order at which it stopped.
         frame: usize,
         /// What the decoder says.
-        source: openh264::Error,
+        source: Box<openh264::Error>,
     },
     /// The decoder gave another number of frames than the file has samples.
     #[error(

@@ -44,7 +44,8 @@ impl LoaderConfig {
 pub struct Batch {
     /// The latent action model's view, `(B, T, 3, lam_size, lam_size)`, f32, `[0, 1]`.
     pub lam_view: Tensor,
-    /// The same windows for the world model, `(B, T, 3, world_size, world_size)`; the same tensor if the sizes are equal.
+    /// The same windows for the world model, `(B, T, 3, world_size, world_size)`; the same tensor if the sizes are
+    /// equal.
     pub world_view: Tensor,
     /// Real actions, `(B, T - 1, A)`, f32; `None` if the source has none or clips have one frame.
     pub actions: Option<Tensor>,
@@ -56,9 +57,9 @@ pub struct Batch {
 
 /// Batches of a source in a seeded order.
 ///
-/// Nothing is remembered from batch to batch, so a resumed run continues with the step number alone: step `s` takes the
-/// samples `s * B .. (s + 1) * B`; sample `g` is element `g % len` of the permutation of epoch `g / len`, and its crop is
-/// drawn from a stream of its own.
+/// A batch depends on no earlier one, so a resumed run continues with the step number alone: step `s` takes the samples
+/// `s * B .. (s + 1) * B`; sample `g` is element `g % len` of the permutation of epoch `g / len`, and its crop is drawn
+/// from a stream of its own.
 pub struct Loader {
     source: Arc<dyn ClipSource>,
     config: LoaderConfig,
@@ -166,7 +167,8 @@ impl Views {
         let view = |side: usize| {
             let frames = resize(&clip.frames, crop, side, side)?;
             let mut values = vec![0.0; frames.rgb.len()];
-            let pictures = frames.rgb.chunks_exact(side * side * 3).zip(values.chunks_exact_mut(side * side * 3));
+            let pictures =
+                frames.rgb.chunks_exact(side * side * 3).zip(values.chunks_exact_mut(side * side * 3));
             for (picture, planes) in pictures {
                 for (channel, plane) in planes.chunks_exact_mut(side * side).enumerate() {
                     for (value, pixel) in plane.iter_mut().zip(picture.chunks_exact(3)) {
@@ -184,7 +186,12 @@ impl Views {
 }
 
 /// Puts the parts of a batch together.
-fn assemble(views: Vec<Views>, samples: Vec<u64>, clips: Vec<usize>, device: &Device) -> Result<Batch, Error> {
+fn assemble(
+    views: Vec<Views>,
+    samples: Vec<u64>,
+    clips: Vec<usize>,
+    device: &Device,
+) -> Result<Batch, Error> {
     let Some(first) = views.first() else {
         return Err(Error::setting("clips of a batch", 0, "at least 1"));
     };

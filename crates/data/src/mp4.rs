@@ -57,7 +57,8 @@ fn movie(file: &Path, handle: &mut File, length: u64) -> Result<Vec<u8>, Error> 
         let known = (length - at).min(16) as usize;
         handle.seek(SeekFrom::Start(at)).map_err(read)?;
         handle.read_exact(&mut header[..known]).map_err(read)?;
-        let number = |range: std::ops::Range<usize>| header[range].iter().fold(0, |sum, &b| sum << 8 | u64::from(b));
+        let number =
+            |range: std::ops::Range<usize>| header[range].iter().fold(0, |sum, &b| sum << 8 | u64::from(b));
         let (start, size) = match number(0..4) {
             0 => (8, length - at),
             1 => (16, number(8..16)),
@@ -104,7 +105,13 @@ struct Tables<'a> {
 impl Tables<'_> {
     fn error(&self, name: &str, found: impl ToString, expected: impl ToString) -> Error {
         let (found, expected) = (found.to_string(), expected.to_string());
-        Error::Field { file: self.file.to_owned(), field: format!("mp4 box `{name}`"), found, expected, mend: MEND }
+        Error::Field {
+            file: self.file.to_owned(),
+            field: format!("mp4 box `{name}`"),
+            found,
+            expected,
+            mend: MEND,
+        }
     }
 
     /// The box at the end of `path`.
@@ -235,7 +242,10 @@ impl Tables<'_> {
     fn times(&self, header: &[u8], tables: &[u8], samples: &mut [Sample]) -> Result<(), Error> {
         // Version 1 has 64-bit dates before the scale.
         let at = if header.first() == Some(&1) { 20 } else { 12 };
-        let scale = header.get(at..).and_then(|rest| rest.first_chunk()).map_or(0, |scale| u32::from_be_bytes(*scale));
+        let scale = header
+            .get(at..)
+            .and_then(|rest| rest.first_chunk())
+            .map_or(0, |scale| u32::from_be_bytes(*scale));
         if scale == 0 {
             return Err(self.error("mdhd", "no time scale", "ticks per second"));
         }

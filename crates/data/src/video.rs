@@ -64,7 +64,8 @@ impl Video {
         frames.min_by(|a, b| (a.1 - time).abs().total_cmp(&(b.1 - time).abs()))
     }
 
-    /// Decodes the frames `wanted` (ascending numbers), passes each through `keep`, and returns them with their numbers.
+    /// Decodes the frames `wanted` (ascending numbers), passes each through `keep`, and returns them with their
+    /// numbers.
     ///
     /// `progress` hears how many of the wanted frames are done, now and then.
     pub(crate) fn decode<T: Send>(
@@ -74,7 +75,8 @@ impl Video {
         progress: &mut dyn FnMut(usize),
     ) -> Result<Vec<(usize, T)>, Error> {
         let within = |range: &Range<usize>| {
-            &wanted[wanted.partition_point(|&frame| frame < range.start)..wanted.partition_point(|&f| f < range.end)]
+            let below = |end: usize| wanted.partition_point(|&frame| frame < end);
+            &wanted[below(range.start)..below(range.end)]
         };
         let mut jobs: Vec<Range<usize>> = Vec::new();
         for stretch in self.stretches.iter().filter(|stretch| !within(stretch).is_empty()) {
@@ -101,7 +103,9 @@ impl Video {
         wanted: &[usize],
         keep: &impl Fn(Frames) -> Result<T, Error>,
     ) -> Result<Vec<(usize, T)>, Error> {
-        let failed = |frame| move |source| Error::Decode { file: self.track.file.clone(), frame, source };
+        let failed = |frame| {
+            move |source| Error::Decode { file: self.track.file.clone(), frame, source: Box::new(source) }
+        };
         let mut file = File::open(&self.track.file).map_err(|source| self.unreadable(source))?;
         let mut decoder = Decoder::with_api_config(OpenH264API::from_source(), DecoderConfig::new())
             .map_err(failed(range.start))?;

@@ -1,6 +1,6 @@
 //! The forward dynamics model.
 
-use candle_core::{D, DType, Result, Tensor};
+use candle_core::{D, Result, Tensor};
 use candle_nn::init::Init;
 use candle_nn::var_builder::VarBuilder;
 use cola_nn::{GatedMlp, Linear, RmsNorm, gate_add};
@@ -8,6 +8,7 @@ use cola_nn::{GatedMlp, Linear, RmsNorm, gate_add};
 use crate::attention::Attention;
 use crate::config::LamConfig;
 use crate::patch::{PatchEmbed, Pixels};
+use crate::precision::at_least_f32;
 
 /// Start of the vectors that scale a branch.
 const LAYER_SCALE: f64 = 0.1;
@@ -140,11 +141,11 @@ impl Fdm {
         let found = self.predict_normalised(&frames, actions, &mut |_, _| {})?;
         let patches = self.pixels.patches(&frames.detach())?;
         let target = patches.narrow(1, 1, steps)?;
-        let error = widen(&(found - &target)?)?.sqr()?.mean(D::Minus1)?; // (B, T - 1, N)
+        let error = at_least_f32(&(found - &target)?)?.sqr()?.mean(D::Minus1)?; // (B, T - 1, N)
         if weighting == 0.0 {
             return error.mean_all();
         }
-        let motion = widen(&(target - patches.narrow(1, 0, steps)?)?)?.sqr()?.mean(D::Minus1)?;
+        let motion = at_least_f32(&(target - patches.narrow(1, 0, steps)?)?)?.sqr()?.mean(D::Minus1)?;
         let relative = motion.broadcast_div(&(motion.mean_all()? + STILL)?)?;
         let weight = relative.affine(weighting / (1.0 + weighting), 1.0 / (1.0 + weighting))?;
         (error * weight)?.mean_all()
@@ -167,7 +168,7 @@ impl Fdm {
             );
         }
         let given = frames.narrow(1, 0, steps)?;
-        let patches = self.embed.forward(&self.pixels.kernels(&given)?)?;
+        let patches = self.embed.place(&self.embed.project(&self.pixels.kernels(&given)?)?)?;
         let count = patches.dim(1)?;
         let action = self.action.forward(&actions.reshape((clips * steps, 1, self.action_dim))?)?;
         let mut x = Tensor::cat(&[action, patches], 1)?;
@@ -184,12 +185,10 @@ impl Fdm {
 /// Frames minus one.
 fn transitions(frames: &Tensor) -> Result<usize> {
     match frames.dim(1)? {
-        0 | 1 => candle_core::bail!("a video of shape {:?} has no transition: give two frames or more", frames.dims()),
+        0 | 1 => candle_core::bail!(
+            "a video of shape {:?} has no transition: give two frames or more",
+            frames.dims()
+        ),
         length => Ok(length - 1),
     }
-}
-
-/// At least f32.
-fn widen(x: &Tensor) -> Result<Tensor> {
-    if x.dtype() == DType::F64 { Ok(x.clone()) } else { x.to_dtype(DType::F32) }
 }

@@ -57,8 +57,8 @@ impl Idm {
         self.forward_with(video, &mut |_, _| {})
     }
 
-    /// [`Idm::forward`] that shows its intermediate results to `observe`, each with its name: `patch_embed` and
-    /// `layer0`, `layer1`, .. and `norm`, all `(B·T, N, D)`; `pooled` `(B·(T-1), N, D)`; `tokens` `(B·(T-1), n, d)`.
+    /// [`Idm::forward`] that shows its intermediate results to `observe`, each with its name: `patch_embed` (before
+    /// the positions), `layer0`, `layer1`, .. and `norm`, all `(B·T, N, D)`; `pooled` `(B·(T-1), N, D)`; `tokens` `(B·(T-1), n, d)`.
     ///
     /// # Errors
     /// As [`Idm::forward`].
@@ -67,10 +67,13 @@ impl Idm {
         let (clips, length, ..) = frames.dims5()?;
         let most = self.frame_positions.dim(0)?;
         if !(2..=most).contains(&length) {
-            candle_core::bail!("a clip of {length} frames has no latent actions here: 2 to {most} frames are read");
+            candle_core::bail!(
+                "a clip of {length} frames has no latent actions here: 2 to {most} frames are read"
+            );
         }
-        let mut y = self.embed.forward(&self.pixels.kernels(&frames)?)?;
-        observe("patch_embed", &y);
+        let projected = self.embed.project(&self.pixels.kernels(&frames)?)?;
+        observe("patch_embed", &projected);
+        let mut y = self.embed.place(&projected)?;
         let positions = self.frame_positions.narrow(0, 0, length)?;
         for (index, layer) in self.layers.iter().enumerate() {
             y = layer.forward(&y, length, (index == 0).then_some(&positions))?;

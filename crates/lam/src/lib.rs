@@ -43,6 +43,7 @@ mod idm;
 mod model;
 mod patch;
 mod pool;
+mod precision;
 mod quantize;
 mod restart;
 mod usage;

@@ -26,8 +26,7 @@ impl Pixels {
     /// # Errors
     /// The device's.
     pub fn new(config: &LamConfig, dtype: DType, device: &Device) -> Result<Self> {
-        let by_channel =
-            |values: &[f64; 3]| Tensor::new(values, device)?.reshape((3, 1, 1))?.to_dtype(dtype);
+        let by_channel = |values: &[f64; 3]| Tensor::new(values, device)?.reshape((3, 1, 1))?.to_dtype(dtype);
         Ok(Self {
             mean: by_channel(&MEAN)?,
             deviation: by_channel(&DEVIATION)?,
@@ -100,8 +99,13 @@ impl PatchEmbed {
         })
     }
 
-    /// `(M, N, 3P²)` in kernel order to `(M, N, D)`.
-    pub(crate) fn forward(&self, patches: &Tensor) -> Result<Tensor> {
-        self.proj.forward(patches)?.broadcast_add(&self.positions)
+    /// The linear map alone, `(M, N, 3P²)` in kernel order to `(M, N, D)`.
+    pub(crate) fn project(&self, patches: &Tensor) -> Result<Tensor> {
+        self.proj.forward(patches)
+    }
+
+    /// Adds the positions to `(M, N, D)`.
+    pub(crate) fn place(&self, projected: &Tensor) -> Result<Tensor> {
+        projected.broadcast_add(&self.positions)
     }
 }

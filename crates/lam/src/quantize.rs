@@ -5,6 +5,7 @@ use candle_nn::init::Init;
 use candle_nn::var_builder::VarBuilder;
 
 use crate::config::LamConfig;
+use crate::precision::at_least_f32;
 
 /// The codebook's name among the parameters of a [`LatentActionModel`](crate::LatentActionModel) built at the root.
 pub const CODEBOOK: &str = "vq.embedding.weight";
@@ -72,14 +73,18 @@ impl VectorQuantizer {
         let (codes, size) = self.codebook.dims2()?;
         let mut shape = tokens.dims().to_vec();
         if shape.pop() != Some(size) {
-            candle_core::bail!("tokens of shape {:?}, the codebook has rows of {size} numbers", tokens.dims());
+            candle_core::bail!(
+                "tokens of shape {:?}, the codebook has rows of {size} numbers",
+                tokens.dims()
+            );
         }
-        let rows = widen(&tokens.detach())?.reshape(((), 1, size))?;
+        let rows = at_least_f32(&tokens.detach())?.reshape(((), 1, size))?;
         let codebook = self.codebook.detach().to_dtype(rows.dtype())?;
         let distances = rows.broadcast_sub(&codebook)?.sqr()?.sum(D::Minus1)?; // (M, K)
         // A parallel argmin may return any of several equal distances, so the indices are compared, too.
         let hit = distances.broadcast_eq(&distances.min_keepdim(D::Minus1)?)?;
-        let index = Tensor::arange(0f32, codes as f32, distances.device())?.broadcast_as(distances.shape())?;
+        let index =
+            Tensor::arange(0f32, codes as f32, distances.device())?.broadcast_as(distances.shape())?;
         let last = Tensor::full((codes - 1) as f32, distances.shape(), distances.device())?;
         hit.where_cond(&index, &last)?.min(D::Minus1)?.to_dtype(DType::U32)?.reshape(shape)
     }
@@ -102,7 +107,7 @@ impl VectorQuantizer {
     /// Nearest rows, straight through: value of the code, gradient of the token.
     pub(crate) fn quantize(&self, tokens: &Tensor) -> Result<Quantized> {
         let codes = self.nearest(tokens)?;
-        let wide = widen(tokens)?;
+        let wide = at_least_f32(tokens)?;
         let chosen = self.lookup(&codes)?.to_dtype(wide.dtype())?;
         let (token, code) = (wide.detach(), chosen.detach());
         // code + (token - stop(token)) rather than token + stop(code - token): the same gradient, and the value is the
@@ -114,9 +119,4 @@ impl VectorQuantizer {
         };
         Ok(Quantized { rows, codes, losses })
     }
-}
-
-/// At least f32.
-fn widen(x: &Tensor) -> Result<Tensor> {
-    if x.dtype() == DType::F64 { Ok(x.clone()) } else { x.to_dtype(DType::F32) }
 }

@@ -64,8 +64,11 @@ pub fn rows_from_tokens(tokens: &Tensor, count: usize, rng: &mut impl Rng) -> Re
     let rows = tokens.detach().flatten_to(tokens.rank().saturating_sub(2))?;
     let (available, _) = rows.dims2()?;
     if available < count {
-        candle_core::bail!("{count} codebook rows wanted, the batch has {available} tokens: use a larger batch");
+        candle_core::bail!(
+            "{count} codebook rows wanted, the batch has {available} tokens: use a larger batch"
+        );
     }
-    let chosen: Vec<u32> = permutation(available, rng).into_iter().take(count).map(|row| row as u32).collect();
+    let chosen: Vec<u32> =
+        permutation(available, rng).into_iter().take(count).map(|row| row as u32).collect();
     rows.index_select(&Tensor::from_vec(chosen, count, rows.device())?, 0)
 }

@@ -49,7 +49,7 @@ pub use linear::{Linear, xavier};
 pub use mlp::{GatedMlp, Mlp};
 pub use modulate::{gate_add, modulate};
 pub use norm::{LayerNorm, RmsNorm, layer_norm, rms_norm};
-pub use params::{LoadReport, Params};
+pub use params::{LoadReport, Params, read_tensors, save_tensors};
 pub use random::{normal, normal_by_sample};
 pub use rope::Rope;
 pub use safe_file::write_atomically;

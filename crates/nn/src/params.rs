@@ -176,14 +176,20 @@ impl Params {
 }
 
 /// Writes named tensors to one safetensors file (aside, synced, renamed).
-pub(crate) fn save_tensors(tensors: HashMap<String, Tensor>, file: &Path) -> std::result::Result<(), Error> {
+///
+/// # Errors
+/// [`Error::Io`].
+pub fn save_tensors(tensors: HashMap<String, Tensor>, file: &Path) -> std::result::Result<(), Error> {
     let bytes = safetensors::serialize(&tensors, None)
         .map_err(|error| Error::Format { file: file.to_path_buf(), reason: error.to_string() })?;
     write_atomically(file, &bytes)
 }
 
 /// Reads all tensors of a safetensors file to the CPU.
-pub(crate) fn read_tensors(file: &Path) -> std::result::Result<BTreeMap<String, Tensor>, Error> {
+///
+/// # Errors
+/// [`Error::Io`], [`Error::Format`].
+pub fn read_tensors(file: &Path) -> std::result::Result<BTreeMap<String, Tensor>, Error> {
     let bytes =
         std::fs::read(file).map_err(|source| Error::Io { file: file.to_path_buf(), doing: "reading", source })?;
     candle_core::safetensors::load_buffer(&bytes, &Device::Cpu)

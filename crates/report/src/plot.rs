@@ -212,7 +212,7 @@ impl Plot<'_> {
             let (mut raw, mut average) = (Stroke::within(around), Stroke::within(around));
             for piece in pieces {
                 raw.line(&thinned(&places(piece)), 1.3);
-                for phase in piece.chunk_by(|_, _| true) {
+                for phase in piece.chunk_by(|one, next| one.0 == next.0) {
                     style.draw(&mut average, &thinned(&averaged(&places(phase), count / 40)), 2.6);
                 }
             }

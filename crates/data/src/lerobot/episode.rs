@@ -53,7 +53,9 @@ pub(super) fn read(root: &Path, info: &Info) -> Result<Vec<Episode>, Error> {
     let mut files = Vec::new();
     for chunk in list(&folder)? {
         if chunk.is_dir() {
-            files.extend(list(&chunk)?.into_iter().filter(|file| file.extension().is_some_and(|e| e == "parquet")));
+            files.extend(
+                list(&chunk)?.into_iter().filter(|file| file.extension().is_some_and(|e| e == "parquet")),
+            );
         }
     }
     files.sort();
@@ -68,7 +70,12 @@ pub(super) fn read(root: &Path, info: &Info) -> Result<Vec<Episode>, Error> {
     let numbered = episodes.iter().zip(0..).all(|(episode, index)| episode.index == index);
     if !numbered || episodes.len() != info.total_episodes {
         let found = format!("{} episodes, numbered from 0 without a gap: {numbered}", episodes.len());
-        return Err(error(folder, "episode_index", found, format!("0..{} from meta/info.json", info.total_episodes)));
+        return Err(error(
+            folder,
+            "episode_index",
+            found,
+            format!("0..{} from meta/info.json", info.total_episodes),
+        ));
     }
     // Start and end of every episode lie within the total, and each frame belongs to one episode only.
     let mut rows: Vec<&Range<u64>> = episodes.iter().map(|episode| &episode.rows).collect();
@@ -76,7 +83,12 @@ pub(super) fn read(root: &Path, info: &Info) -> Result<Vec<Episode>, Error> {
     let apart = rows.windows(2).all(|pair| pair[0].end <= pair[1].start);
     if !apart || rows.last().is_some_and(|rows| rows.end > info.total_frames as u64) {
         let found = "ranges that overlap or pass the end".to_owned();
-        return Err(error(folder, "dataset_to_index", found, format!("ranges within 0..{}", info.total_frames)));
+        return Err(error(
+            folder,
+            "dataset_to_index",
+            found,
+            format!("ranges within 0..{}", info.total_frames),
+        ));
     }
     Ok(episodes)
 }
@@ -103,12 +115,22 @@ fn read_group(table: &Table, group: usize, info: &Info, episodes: &mut Vec<Episo
         if from >= to || to - from != length[row] {
             let found = format!("{from}..{to} for episode {}", index[row]);
             let expected = format!("a range of its `length`, {}, and at least one frame", length[row]);
-            return Err(error(table.file().to_owned(), "dataset_from_index, dataset_to_index", found, expected));
+            return Err(error(
+                table.file().to_owned(),
+                "dataset_from_index, dataset_to_index",
+                found,
+                expected,
+            ));
         }
-        let videos = cameras.iter().map(|(key, parts, from)| {
-            ((*key).clone(), VideoSpan { part: parts[row], from: from[row] })
+        let videos = cameras
+            .iter()
+            .map(|(key, parts, from)| ((*key).clone(), VideoSpan { part: parts[row], from: from[row] }));
+        episodes.push(Episode {
+            index: index[row],
+            rows: from..to,
+            data: data[row],
+            videos: videos.collect(),
         });
-        episodes.push(Episode { index: index[row], rows: from..to, data: data[row], videos: videos.collect() });
     }
     Ok(())
 }
@@ -117,9 +139,14 @@ fn read_group(table: &Table, group: usize, info: &Info, episodes: &mut Vec<Episo
 fn list(folder: &Path) -> Result<Vec<PathBuf>, Error> {
     if !folder.is_dir() {
         let mend = "the data set is incomplete, copy its meta folder again";
-        return Err(Error::MissingFile { file: folder.to_owned(), expected: "the folder of the episode tables", mend });
+        return Err(Error::MissingFile {
+            file: folder.to_owned(),
+            expected: "the folder of the episode tables",
+            mend,
+        });
     }
-    let entries = std::fs::read_dir(folder).and_then(|entries| entries.map(|entry| Ok(entry?.path())).collect());
+    let entries =
+        std::fs::read_dir(folder).and_then(|entries| entries.map(|entry| Ok(entry?.path())).collect());
     entries.map_err(|source| Error::Read { file: folder.to_owned(), source })
 }
 

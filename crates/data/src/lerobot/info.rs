@@ -78,7 +78,8 @@ impl Info {
         let feature = self.features.get(camera);
         let sides = feature.and_then(|feature| {
             let [first, second, third] = *feature.shape.as_slice() else { return None };
-            let height = feature.names.as_array().and_then(|names| names.iter().position(|name| name == "height"));
+            let height =
+                feature.names.as_array().and_then(|names| names.iter().position(|name| name == "height"));
             // Without names, a short axis at the end can only be the channels.
             match height.unwrap_or(if third <= 4 { 0 } else { 1 }) {
                 0 => Some((first, second)),
@@ -89,7 +90,12 @@ impl Info {
         let legal = 1..=LARGEST_SIDE;
         sides.filter(|(height, width)| legal.contains(height) && legal.contains(width)).ok_or_else(|| {
             let found = feature.map_or("none".to_owned(), |feature| format!("{:?}", feature.shape));
-            field(root, &format!("features.{camera}.shape"), found, "(height, width, 3) or (3, height, width)")
+            field(
+                root,
+                &format!("features.{camera}.shape"),
+                found,
+                "(height, width, 3) or (3, height, width)",
+            )
         })
     }
 
@@ -143,7 +149,12 @@ fn expand(template: &str, camera: &str, part: Part) -> Option<String> {
 }
 
 fn template(root: &Path, name: &str, found: &str) -> Error {
-    field(root, name, format!("{found:?}"), "a path with {chunk_index:03d}, {file_index:03d} and {video_key} as slots")
+    field(
+        root,
+        name,
+        format!("{found:?}"),
+        "a path with {chunk_index:03d}, {file_index:03d} and {video_key} as slots",
+    )
 }
 
 fn field(root: &Path, name: &str, found: impl ToString, expected: &str) -> Error {

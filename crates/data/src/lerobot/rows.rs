@@ -44,7 +44,8 @@ impl Rows {
                 if index.iter().all(|&index| owner(index).is_none()) {
                     continue;
                 }
-                let (episode, frame) = (table.integers(group, "episode_index")?, table.integers(group, "frame_index")?);
+                let (episode, frame) =
+                    (table.integers(group, "episode_index")?, table.integers(group, "frame_index")?);
                 let times = table.numbers(group, "timestamp", 1)?;
                 let actions = match action_dim {
                     0 => Vec::new(),
@@ -52,11 +53,17 @@ impl Rows {
                 };
                 for (row, &index) in index.iter().enumerate() {
                     let Some(owner) = owner(index) else { continue };
-                    let (found, expected) = ((episode[row], frame[row]), (owner.index, index - owner.rows.start));
+                    let (found, expected) =
+                        ((episode[row], frame[row]), (owner.index, index - owner.rows.start));
                     if found != expected {
                         let found = format!("episode {}, frame {} at `index` {index}", found.0, found.1);
                         let expected = format!("episode {}, frame {}", expected.0, expected.1);
-                        return Err(error(table.file().to_owned(), "episode_index, frame_index", found, expected));
+                        return Err(error(
+                            table.file().to_owned(),
+                            "episode_index, frame_index",
+                            found,
+                            expected,
+                        ));
                     }
                     rows.push(Row { index, time: times[row], action: values.len() });
                     let action = &actions[row * action_dim..(row + 1) * action_dim];

@@ -1,6 +1,7 @@
 //! A parquet file as named columns, read one row group at a time.
 
 use std::fs::File;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 
 use parquet::basic::Type;
@@ -27,7 +28,7 @@ impl Table {
             return Err(Error::MissingFile { file: file.to_owned(), expected: "a parquet file", mend });
         }
         let handle = File::open(file).map_err(|source| Error::Read { file: file.to_owned(), source })?;
-        let reader = SerializedFileReader::new(handle);
+        let reader = guarded(file, || Ok(SerializedFileReader::new(handle)))?;
         let reader = reader.map_err(|source| Error::Parquet { file: file.to_owned(), source })?;
         Ok(Self { file: file.to_owned(), reader })
     }
@@ -43,6 +44,15 @@ impl Table {
 
     /// A column of whole numbers, one a row, none negative.
     pub(super) fn integers(&self, group: usize, name: &str) -> Result<Vec<u64>, Error> {
+        guarded(&self.file, || self.read_integers(group, name))
+    }
+
+    /// A column of numbers, `width` a row: a list column, or a plain one if `width` is 1.
+    pub(super) fn numbers(&self, group: usize, name: &str, width: usize) -> Result<Vec<f64>, Error> {
+        guarded(&self.file, || self.read_numbers(group, name, width))
+    }
+
+    fn read_integers(&self, group: usize, name: &str) -> Result<Vec<u64>, Error> {
         let (rows, reader) = self.column(group, name)?;
         let unsigned = |value: i64| {
             u64::try_from(value).map_err(|_| self.value_error(name, value, "a number that is not negative"))
@@ -58,8 +68,7 @@ impl Table {
         }
     }
 
-    /// A column of numbers, `width` a row: a list column, or a plain one if `width` is 1.
-    pub(super) fn numbers(&self, group: usize, name: &str, width: usize) -> Result<Vec<f64>, Error> {
+    fn read_numbers(&self, group: usize, name: &str, width: usize) -> Result<Vec<f64>, Error> {
         let (rows, reader) = self.column(group, name)?;
         Ok(match reader {
             ColumnReader::FloatColumnReader(reader) => {
@@ -87,7 +96,8 @@ impl Table {
         })?;
         let group = self.reader.get_row_group(group).map_err(|source| self.unreadable(source))?;
         let rows = group.metadata().num_rows();
-        let rows = usize::try_from(rows).map_err(|_| self.value_error("num_rows", rows, "a number of rows"))?;
+        let rows =
+            usize::try_from(rows).map_err(|_| self.value_error("num_rows", rows, "a number of rows"))?;
         Ok((rows, group.get_column_reader(leaf).map_err(|source| self.unreadable(source))?))
     }
 
@@ -142,10 +152,31 @@ impl Table {
             ColumnReader::ByteArrayColumnReader(_) => Type::BYTE_ARRAY,
             ColumnReader::FixedLenByteArrayColumnReader(_) => Type::FIXED_LEN_BYTE_ARRAY,
         };
-        Error::ColumnType { file: self.file.clone(), column: name.to_owned(), found: found.to_string(), expected }
+        Error::ColumnType {
+            file: self.file.clone(),
+            column: name.to_owned(),
+            found: found.to_string(),
+            expected,
+        }
     }
 
     fn unreadable(&self, source: ParquetError) -> Error {
         Error::Parquet { file: self.file.clone(), source }
     }
+}
+
+/// Runs a part of the parquet reader and turns its panics into errors.
+///
+/// The reader checks most of what a file claims, but not all: a column chunk with a negative offset or a page with too
+/// few bytes for its encoding panics (parquet 60.1, `metadata/mod.rs` and `byte_stream_split_decoder.rs`). Nothing of
+/// the reader is used after that, so no half-changed state can be seen. The default hook still prints the panic.
+fn guarded<T>(file: &Path, read: impl FnOnce() -> Result<T, Error>) -> Result<T, Error> {
+    catch_unwind(AssertUnwindSafe(read)).unwrap_or_else(|panic| {
+        let found = panic.downcast_ref::<String>().cloned();
+        let found = found.or_else(|| panic.downcast_ref::<&str>().map(|text| text.to_string()));
+        Err(Error::Damaged {
+            file: file.to_owned(),
+            found: found.unwrap_or_else(|| "no reason given".into()),
+        })
+    })
 }

@@ -1,0 +1,75 @@
+//! What can stop a run.
+
+use std::path::PathBuf;
+
+/// Why a run could not start, go on or be opened.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// A configuration file or override that is not understood.
+    #[error("{origin}: {reason}")]
+    Config {
+        /// The file, or `--set KEY=VALUE`.
+        origin: String,
+        /// What was found, what was expected, and the mend.
+        reason: String,
+    },
+    /// A folder or file of a run that the system refused.
+    #[error("{}: {doing} failed; check that the folder exists, is writable and has room", path.display())]
+    Io {
+        /// The folder or file.
+        path: PathBuf,
+        /// What was being done.
+        doing: &'static str,
+        /// The system's reason.
+        source: std::io::Error,
+    },
+    /// A folder that holds no checkpoint.
+    #[error("{}: no complete checkpoint here; start the run without --resume, or name the --out folder of an earlier one", folder.display())]
+    NoCheckpoint {
+        /// The folder.
+        folder: PathBuf,
+    },
+    /// A checkpoint whose state does not say what it should.
+    #[error("{}: field `{field}` is {found}, expected {expected}; {mend}", file.display())]
+    State {
+        /// The file.
+        file: PathBuf,
+        /// The field.
+        field: String,
+        /// What it holds.
+        found: String,
+        /// What was expected.
+        expected: String,
+        /// What to do.
+        mend: &'static str,
+    },
+    /// A loss that is not a number: training cannot go on, earlier checkpoints are intact.
+    #[error(
+        "phase {phase}, step {step}: the {what} is {value}, expected a finite number; resume from the last checkpoint with lower rates, e.g. --set phases.{key}.rates.backbone=..."
+    )]
+    Diverged {
+        /// The phase.
+        phase: String,
+        /// The phase's key in the configuration.
+        key: &'static str,
+        /// Global step.
+        step: u64,
+        /// Which quantity.
+        what: &'static str,
+        /// Its value.
+        value: f64,
+    },
+    /// An observer's own trouble, e.g. a log file on a full disk.
+    #[error("an observer of the run failed")]
+    Observer(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// Clips.
+    #[error(transparent)]
+    Data(#[from] cola_data::Error),
+    /// Files of parameters.
+    #[error(transparent)]
+    Params(#[from] cola_nn::Error),
+    /// Tensor arithmetic.
+    #[error(transparent)]
+    Candle(#[from] candle_core::Error),
+}

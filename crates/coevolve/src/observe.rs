@@ -1,0 +1,97 @@
+//! What a run tells whoever watches; the library itself never prints.
+
+use std::path::Path;
+
+use cola_lam::Usage;
+use serde::{Deserialize, Serialize};
+
+use crate::Error;
+use crate::plan::Phase;
+
+/// Means over the steps since the last record, and the state after the last of them. A pure function of the run: it
+/// holds no wall-clock time, so a resumed run writes the same records.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Record {
+    /// Optimizer steps done, over all phases.
+    pub step: u64,
+    /// The phase, as in the plan.
+    pub phase: String,
+    /// Steps done in this phase.
+    pub phase_step: u64,
+    /// What was differentiated.
+    pub loss: f64,
+    /// Flow loss of the world model.
+    pub flow: Option<f64>,
+    /// Squared error of the forward dynamics model.
+    pub reconstruction: Option<f64>,
+    /// Codebook loss, unweighted.
+    pub codebook: Option<f64>,
+    /// Commitment loss, unweighted.
+    pub commitment: Option<f64>,
+    /// Global gradient norm before clipping.
+    pub gradient_norm: f64,
+    /// Share of codes in use, both positions pooled.
+    pub utilization: Option<f64>,
+    /// Share of the most frequent code, pooled.
+    pub max_usage: Option<f64>,
+    /// Entropy of the codes in nats, pooled.
+    pub entropy: Option<f64>,
+    /// Largest share of a code at each position.
+    pub position_max_usage: Vec<f64>,
+    /// Entropy of whole actions in nats.
+    pub joint_entropy: Option<f64>,
+    /// Mean norm of the tokens before quantization.
+    pub token_norm: Option<f64>,
+    /// Flow loss on held-out clips with shuffled minus with true actions.
+    pub sensitivity: Option<f64>,
+}
+
+impl Record {
+    /// Fills in what a usage histogram says.
+    pub(crate) fn set_usage(&mut self, pooled: Usage, positions: &[Usage], joint: Usage) {
+        self.utilization = Some(pooled.utilization);
+        self.max_usage = Some(pooled.max_usage);
+        self.entropy = Some(pooled.entropy);
+        self.position_max_usage = positions.iter().map(|usage| usage.max_usage).collect();
+        self.joint_entropy = Some(joint.entropy);
+    }
+}
+
+/// Something that watches a run: a progress bar, a log, a test.
+pub trait Observer {
+    /// A phase begins or goes on; `done` of its steps are done, `global` over all phases.
+    ///
+    /// # Errors
+    /// The observer's own; they stop the run.
+    fn on_phase(&mut self, phase: &Phase, done: u64, global: u64) -> Result<(), Error> {
+        let _ = (phase, done, global);
+        Ok(())
+    }
+
+    /// A step is done; `done` counts this phase's.
+    ///
+    /// # Errors
+    /// The observer's own; they stop the run.
+    fn on_step(&mut self, phase: &Phase, done: u64, loss: f64) -> Result<(), Error> {
+        let _ = (phase, done, loss);
+        Ok(())
+    }
+
+    /// A record is complete.
+    ///
+    /// # Errors
+    /// The observer's own; they stop the run.
+    fn on_record(&mut self, record: &Record) -> Result<(), Error> {
+        let _ = record;
+        Ok(())
+    }
+
+    /// A checkpoint is safely on the disk.
+    ///
+    /// # Errors
+    /// The observer's own; they stop the run.
+    fn on_checkpoint(&mut self, folder: &Path) -> Result<(), Error> {
+        let _ = folder;
+        Ok(())
+    }
+}

@@ -1,0 +1,163 @@
+//! The parameter sets of a run and the modules built over them for the current phase.
+
+use std::path::Path;
+
+use candle_core::{DType, Device, Result, Tensor, Var};
+use cola_dit_world::{ActionConditioner, DitWorld, SpaceToDepth, WorldModel};
+use cola_lam::{Fdm, LatentActionModel};
+use cola_nn::Params;
+
+use crate::Error;
+use crate::config::ExperimentConfig;
+use crate::plan::Trains;
+
+/// Five named sets of variables. Clones share storage.
+#[derive(Clone)]
+pub struct SystemParams {
+    /// Inverse dynamics model and codebook.
+    pub lam: Params,
+    /// Forward dynamics model.
+    pub fdm: Params,
+    /// Action conditioner.
+    pub action: Params,
+    /// Video transformer.
+    pub backbone: Params,
+    /// Shift and scale of the codec; never trained.
+    pub codec: Params,
+}
+
+impl SystemParams {
+    /// Fresh parameters: a pure function of the configuration's seed and sizes.
+    ///
+    /// # Errors
+    /// Sizes that the models refuse.
+    pub fn new(config: &ExperimentConfig, device: &Device) -> Result<Self> {
+        // Sets share parameter names (`...attn.qkv.weight`), so each has a seed of its own.
+        let set = |index: u64| Params::seeded(config.seed.wrapping_mul(8).wrapping_add(index), DType::F32, device);
+        let params = Self { lam: set(0), fdm: set(1), action: set(2), backbone: set(3), codec: set(4) };
+        System::enter(&params, config, Trains::default())?;
+        Ok(params)
+    }
+
+    /// The sets with their names, which are also their files' names.
+    pub fn sets(&self) -> [(&'static str, &Params); 5] {
+        [
+            ("lam", &self.lam),
+            ("fdm", &self.fdm),
+            ("action", &self.action),
+            ("backbone", &self.backbone),
+            ("codec", &self.codec),
+        ]
+    }
+
+    /// Every variable as `set.name`, with whether it learns.
+    pub fn vars(&self, trains: Trains) -> Vec<(String, Var, bool)> {
+        let learns = |set: &str| match set {
+            "lam" => trains.lam,
+            "fdm" => trains.fdm,
+            "action" => trains.action,
+            "backbone" => trains.backbone,
+            _ => false,
+        };
+        self.sets()
+            .into_iter()
+            .flat_map(|(set, params)| {
+                params.vars().into_iter().map(move |(name, var)| (format!("{set}.{name}"), var, learns(set)))
+            })
+            .collect()
+    }
+
+    /// Writes `lam.safetensors` and so on into a folder.
+    ///
+    /// # Errors
+    /// [`Error::Params`].
+    pub fn save(&self, folder: &Path) -> std::result::Result<(), Error> {
+        for (name, params) in self.sets() {
+            params.save(&folder.join(format!("{name}.safetensors")))?;
+        }
+        Ok(())
+    }
+
+    /// Reads what [`SystemParams::save`] wrote.
+    ///
+    /// # Errors
+    /// [`Error::Params`] naming file and tensor.
+    pub fn load(&self, folder: &Path) -> std::result::Result<(), Error> {
+        for (name, params) in self.sets() {
+            params.load(&folder.join(format!("{name}.safetensors")))?;
+        }
+        Ok(())
+    }
+
+    /// Reads only the pre-trained generator: backbone and codec.
+    ///
+    /// # Errors
+    /// [`Error::Params`] naming file and tensor.
+    pub fn load_generator(&self, folder: &Path) -> std::result::Result<(), Error> {
+        self.backbone.load(&folder.join("backbone.safetensors"))?;
+        self.codec.load(&folder.join("codec.safetensors"))?;
+        Ok(())
+    }
+
+    /// Writes what [`SystemParams::load_generator`] reads.
+    ///
+    /// # Errors
+    /// [`Error::Params`].
+    pub fn save_generator(&self, folder: &Path) -> std::result::Result<(), Error> {
+        self.backbone.save(&folder.join("backbone.safetensors"))?;
+        self.codec.save(&folder.join("codec.safetensors"))?;
+        Ok(())
+    }
+}
+
+/// The modules of a phase. What learns was decided when it was entered; nothing in a training step asks again.
+pub struct System {
+    /// Clips to latent actions.
+    pub lam: LatentActionModel,
+    /// A frame and an action to the next frame (LAM phases only).
+    pub fdm: Fdm,
+    /// Latents, times and actions to velocities.
+    pub world: WorldModel,
+}
+
+impl System {
+    /// Builds the modules over trainable or frozen views; copies no parameters.
+    ///
+    /// # Errors
+    /// Sizes that the models refuse.
+    pub fn enter(params: &SystemParams, config: &ExperimentConfig, trains: Trains) -> Result<Self> {
+        Ok(Self {
+            lam: LatentActionModel::new(&config.lam, params.lam.builder(trains.lam))?,
+            fdm: Fdm::new(&config.lam, params.fdm.builder(trains.fdm))?,
+            world: WorldModel {
+                codec: Box::new(SpaceToDepth::new(&config.codec, params.codec.frozen())?),
+                dit: DitWorld::new(&config.dit, params.backbone.builder(trains.backbone))?,
+                conditioner: ActionConditioner::new(&config.dit, params.action.builder(trains.action))?,
+            },
+        })
+    }
+
+    /// Latent actions `(B, T - 1, action_dim)` and their codes `(B, T - 1, tokens)` of clips of any length: windows of
+    /// `frames` frames, as in training, each contributing its last transition (the first one all of them).
+    ///
+    /// # Errors
+    /// A video of one frame.
+    pub fn infer_long(&self, video: &Tensor, frames: usize) -> Result<(Tensor, Tensor)> {
+        let (b, t, colours, height, width) = video.dims5()?;
+        let frames = frames.min(t);
+        let windows: Vec<Tensor> = (0..=t - frames).map(|first| video.narrow(1, first, frames)).collect::<Result<_>>()?;
+        let stacked = Tensor::stack(&windows, 1)?.reshape((b * windows.len(), frames, colours, height, width))?;
+        let actions = self.lam.infer(&stacked)?;
+        let join = |values: &Tensor| -> Result<Tensor> {
+            let (_, transitions, dim) = values.dims3()?;
+            let values = values.reshape((b, windows.len(), transitions, dim))?;
+            let first = values.narrow(1, 0, 1)?.squeeze(1)?;
+            if windows.len() == 1 {
+                return Ok(first);
+            }
+            let later = values.narrow(1, 1, windows.len() - 1)?.narrow(2, transitions - 1, 1)?.squeeze(2)?;
+            Tensor::cat(&[first, later], 1)
+        };
+        Ok((join(&actions.embedding)?, join(&actions.codes)?))
+    }
+}

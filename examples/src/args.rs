@@ -1,0 +1,124 @@
+//! The command line that every training program understands.
+
+use std::path::PathBuf;
+
+use anyhow::{Context, Result, bail};
+use candle_core::Device;
+use clap::{Args, ValueEnum};
+use cola_coevolve::ExperimentConfig;
+
+/// Where the tensors live.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum DeviceName {
+    /// The processor.
+    Cpu,
+    /// The first CUDA device; needs a build with `--features cuda`.
+    Cuda,
+}
+
+/// Sizes and lengths that belong together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Scale {
+    /// Everything once, in seconds; the figures mean nothing. For checking an installation.
+    Smoke,
+    /// RoboDesk at 32 pixels, two CPU cores, minutes.
+    Tiny,
+    /// A drawn square moved by a random action, 16 pixels; needs no data.
+    Toy,
+    /// The paper's sizes. For a large GPU.
+    Paper,
+}
+
+impl Scale {
+    /// The preset's name.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Smoke => "smoke",
+            Self::Tiny => "tiny",
+            Self::Toy => "toy",
+            Self::Paper => "paper",
+        }
+    }
+}
+
+/// Arguments of a training program.
+#[derive(Args, Clone, Debug)]
+pub struct RunArgs {
+    /// Preset that the configuration starts from.
+    #[arg(long, value_enum, default_value = "tiny", conflicts_with = "config")]
+    pub scale: Scale,
+    /// Start from this TOML file instead of a preset (every run writes one: OUT/config.toml).
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Phases and their optimizer steps, in the paper's notation: LAM (latent action model alone), WARM (world model
+    /// frozen, its gradient teaches the actions), E2E (everything), WM (world model alone). `K` means thousand.
+    #[arg(long, value_name = "PLAN")]
+    pub plan: Option<String>,
+    /// Naive joint training for comparison: every WARM phase becomes E2E of the same length.
+    #[arg(long)]
+    pub without_warmup: bool,
+    /// Seeds initial values, sample order, crops, noise and times. The same seed gives the same bits on a CPU.
+    #[arg(long)]
+    pub seed: Option<u64>,
+    /// A LeRobot v3.0 dataset with splits `train` and `valid` [default: the RoboDesk clips of this repository].
+    #[arg(long, value_name = "DIR")]
+    pub data: Option<PathBuf>,
+    /// Output folder [default: out/<program>, or out/<program>-2 and so on if that is taken].
+    #[arg(long, value_name = "DIR")]
+    pub out: Option<PathBuf>,
+    /// Change one value of the configuration; may be repeated. Example: --set data.batch=16
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    pub overrides: Vec<String>,
+    /// Continue the run in the output folder from its newest checkpoint, under its stored configuration.
+    #[arg(long, conflicts_with_all = ["scale", "config", "plan", "without_warmup", "seed", "overrides", "pretrain"])]
+    pub resume: bool,
+    /// Make the pre-trained video generator anew, instead of taking the one of this repository.
+    #[arg(long)]
+    pub pretrain: bool,
+    /// Where to compute.
+    #[arg(long, value_enum, default_value = "cpu")]
+    pub device: DeviceName,
+}
+
+impl RunArgs {
+    /// The resolved configuration of a new run.
+    ///
+    /// # Errors
+    /// A file, key or value that is not understood.
+    pub fn experiment(&self) -> Result<ExperimentConfig> {
+        let mut config = match &self.config {
+            Some(file) => ExperimentConfig::read(file)?,
+            None => ExperimentConfig::preset(self.scale.name())?,
+        };
+        for assignment in &self.overrides {
+            config = config.with(assignment)?;
+        }
+        if let Some(plan) = &self.plan {
+            config.plan = plan.parse()?;
+        }
+        if let Some(seed) = self.seed {
+            config.seed = seed;
+        }
+        if self.without_warmup {
+            config.plan = config.plan.without_warmup();
+        }
+        config.check()?;
+        Ok(config)
+    }
+
+    /// The device.
+    ///
+    /// # Errors
+    /// CUDA without the feature or without a GPU.
+    pub fn open_device(&self) -> Result<Device> {
+        match self.device {
+            DeviceName::Cpu => Ok(Device::Cpu),
+            DeviceName::Cuda if !cfg!(feature = "cuda") => {
+                bail!("--device cuda: this program was built without CUDA; build it with --features cuda")
+            }
+            DeviceName::Cuda => {
+                Device::new_cuda(0).context("--device cuda: no usable CUDA device; use --device cpu")
+            }
+        }
+    }
+}

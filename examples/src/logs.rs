@@ -1,0 +1,67 @@
+//! Records to JSON Lines and TensorBoard.
+
+use anyhow::Result;
+use cola_coevolve::{Error, ExperimentConfig, Observer, Record};
+use cola_report::{EventWriter, JsonLines};
+
+use crate::folder::RunFolder;
+
+/// `log.jsonl` and `tensorboard/` of a run.
+pub struct Logs {
+    lines: JsonLines,
+    events: EventWriter,
+}
+
+impl Logs {
+    /// Starts logs, or goes on after `step`: what a killed run wrote beyond its last checkpoint is dropped, so that the
+    /// lines are those of a run that never stopped.
+    ///
+    /// # Errors
+    /// The disk's, a damaged log.
+    pub fn open(folder: &RunFolder, step: u64, config: &ExperimentConfig) -> Result<Self> {
+        let lines = JsonLines::resume(folder.path("log.jsonl"), |line| {
+            line["step"].as_u64().is_some_and(|logged| logged <= step)
+        })?;
+        let tensorboard = folder.path("tensorboard");
+        let mut events = if step == 0 {
+            EventWriter::create(tensorboard)?
+        } else {
+            EventWriter::resume(tensorboard, step as i64 + 1)?
+        };
+        if step == 0 {
+            events.text("config", 0, &format!("```toml\n{}\n```", config.to_toml()?))?;
+        }
+        Ok(Self { lines, events })
+    }
+
+    fn write(&mut self, record: &Record) -> Result<(), cola_report::Error> {
+        self.lines.write(record)?;
+        let step = record.step as i64;
+        let mut scalar = |tag: &str, value: Option<f64>| match value {
+            Some(value) => self.events.scalar(tag, step, value as f32),
+            None => Ok(()),
+        };
+        scalar("loss/total", Some(record.loss))?;
+        scalar("loss/flow", record.flow)?;
+        scalar("loss/reconstruction", record.reconstruction)?;
+        scalar("loss/codebook", record.codebook)?;
+        scalar("loss/commitment", record.commitment)?;
+        scalar("gradient_norm", Some(record.gradient_norm))?;
+        scalar("codes/utilization", record.utilization)?;
+        scalar("codes/max_usage", record.max_usage)?;
+        scalar("codes/entropy", record.entropy)?;
+        scalar("codes/joint_entropy", record.joint_entropy)?;
+        for (position, most) in record.position_max_usage.iter().enumerate() {
+            scalar(&format!("codes/max_usage_position_{position}"), Some(*most))?;
+        }
+        scalar("tokens/norm", record.token_norm)?;
+        scalar("sensitivity", record.sensitivity)?;
+        self.events.flush()
+    }
+}
+
+impl Observer for Logs {
+    fn on_record(&mut self, record: &Record) -> Result<(), Error> {
+        self.write(record).map_err(|error| Error::Observer(Box::new(error)))
+    }
+}
