@@ -12,7 +12,9 @@ use std::time::Instant;
 use anyhow::{Context, Result};
 use candle_core::Device;
 use clap::Parser;
-use cola_coevolve::{Evaluation, ExperimentConfig, HeldOut, Observer, Pictures, Run, SystemParams, checkpoint, evaluate};
+use cola_coevolve::{
+    Evaluation, ExperimentConfig, HeldOut, Observer, Pictures, Run, SystemParams, checkpoint, evaluate,
+};
 use cola_examples::args::{RunArgs, Scale};
 use cola_examples::console::Console;
 use cola_examples::figures::{score_table, write_curves, write_rollouts};
@@ -98,7 +100,8 @@ fn write_choice(args: &RunArgs, folder: &RunFolder) -> Result<()> {
 fn read_choice(folder: &RunFolder) -> Result<serde_json::Value> {
     let file = folder.path(CHOICE);
     let text = std::fs::read(&file).with_context(|| format!("{}: cannot be read", file.display()))?;
-    serde_json::from_slice(&text).with_context(|| format!("{}: not the JSON that a run writes", file.display()))
+    serde_json::from_slice(&text)
+        .with_context(|| format!("{}: not the JSON that a run writes", file.display()))
 }
 
 fn open_sources(args: &RunArgs, folder: &RunFolder, config: &ExperimentConfig) -> Result<Sources> {
@@ -117,7 +120,12 @@ fn open_sources(args: &RunArgs, folder: &RunFolder, config: &ExperimentConfig) -
 
 fn header(folder: &RunFolder, config: &ExperimentConfig, sources: &Sources) {
     println!("plan       {}, seed {}", config.plan, config.seed);
-    println!("clips      {} for training, {} held out, {} frames each", sources.train.len(), sources.held_out.len(), config.data.frames);
+    println!(
+        "clips      {} for training, {} held out, {} frames each",
+        sources.train.len(),
+        sources.held_out.len(),
+        config.data.frames
+    );
     println!("output     {folder}");
     let deviations = config.deviations();
     if !deviations.is_empty() {
@@ -154,7 +162,8 @@ fn load_generator(
         };
         train(&mut run, &own, sources, None)?;
         write_curves(&own.path("log.jsonl"), &plan.plan, &own.path("curves.png"))?;
-        std::fs::create_dir_all(&finished).with_context(|| format!("{}: cannot be made", finished.display()))?;
+        std::fs::create_dir_all(&finished)
+            .with_context(|| format!("{}: cannot be made", finished.display()))?;
         run.params().save_generator(&finished)?;
         // Last, because its presence says that the generator is complete.
         write_atomically(finished.join("config.toml"), plan.to_toml()?.as_bytes())?;
@@ -169,7 +178,14 @@ fn fits(folder: &Path, config: &ExperimentConfig) -> bool {
         let key = |config: &ExperimentConfig| {
             let mut dit = config.dit.clone();
             dit.action = made.dit.action.clone(); // the generator has no actions
-            (dit, config.codec.clone(), config.flow.clone(), config.data.region, config.data.world_size, config.data.frames)
+            (
+                dit,
+                config.codec.clone(),
+                config.flow.clone(),
+                config.data.region,
+                config.data.world_size,
+                config.data.frames,
+            )
         };
         key(&made) == key(config)
     })
@@ -189,13 +205,18 @@ fn evaluate_all(run: &Run, sources: &Sources, device: &Device) -> Result<(Vec<Ev
     let config = run.config();
     let mut evaluations = Vec::new();
     let mut shown = None;
-    for guidance in std::iter::once(config.evaluation.guidance).chain(config.evaluation.also_guidance.iter().copied()) {
+    for guidance in
+        std::iter::once(config.evaluation.guidance).chain(config.evaluation.also_guidance.iter().copied())
+    {
         let mut bar: Option<Progress> = None;
         let clips = (&*sources.held_out, &*sources.long);
-        let (evaluation, pictures) = evaluate(&system, config, guidance, clips, device, &mut |done, total| {
-            bar.get_or_insert_with(|| Progress::start(&format!("evaluate, guidance {guidance}"), total as u64, 0))
+        let (evaluation, pictures) =
+            evaluate(&system, config, guidance, clips, device, &mut |done, total| {
+                bar.get_or_insert_with(|| {
+                    Progress::start(&format!("evaluate, guidance {guidance}"), total as u64, 0)
+                })
                 .tick(done as u64, "batches");
-        })?;
+            })?;
         if let Some(bar) = bar {
             bar.finish("");
         }
@@ -211,7 +232,10 @@ fn summary(evaluations: &[Evaluation], folder: &RunFolder, started: Instant) -> 
         let (codes, sensitivity) = (&first.codes, &first.sensitivity);
         println!(
             "codes       {:.0} % in use, most frequent {:.0} %, entropy {:.2} nats pooled, {:.2} whole action",
-            100.0 * codes.utilization, 100.0 * codes.max_usage, codes.entropy, first.joint.entropy
+            100.0 * codes.utilization,
+            100.0 * codes.max_usage,
+            codes.entropy,
+            first.joint.entropy
         );
         println!(
             "sensitivity {:.4} +- {:.4} (flow loss with shuffled minus true actions, {} transitions)",

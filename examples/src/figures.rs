@@ -47,8 +47,12 @@ pub fn write_curves(log: &Path, plan: &Plan, file: &Path) -> Result<()> {
 /// Frames `(T, 3, H, W)` in `[0, 1]` of clip `index`.
 fn images(videos: &Tensor, index: usize) -> Result<Vec<Image>> {
     let (_, frames, _, height, width) = videos.dims5()?;
-    let bytes = ((videos.get(index)?.permute((0, 2, 3, 1))? * 255.0)? + 0.5)?.clamp(0f32, 255f32)?.to_dtype(DType::U8)?;
-    (0..frames).map(|t| Ok(Image::from_rgb(width, height, bytes.get(t)?.flatten_all()?.to_vec1()?)?)).collect()
+    let bytes = ((videos.get(index)?.permute((0, 2, 3, 1))? * 255.0)? + 0.5)?
+        .clamp(0f32, 255f32)?
+        .to_dtype(DType::U8)?;
+    (0..frames)
+        .map(|t| Ok(Image::from_rgb(width, height, bytes.get(t)?.flatten_all()?.to_vec1()?)?))
+        .collect()
 }
 
 /// Truth, rollout and rollout with shuffled actions: a looping GIF side by side, and a strip of all frames.
@@ -56,8 +60,11 @@ fn images(videos: &Tensor, index: usize) -> Result<Vec<Image>> {
 /// # Errors
 /// The disk's.
 pub fn write_rollouts(pictures: &Pictures, gif: &Path, png: &Path) -> Result<()> {
-    let kinds =
-        [("truth", &pictures.truth), ("true actions", &pictures.rollout), ("shuffled actions", &pictures.shuffled)];
+    let kinds = [
+        ("truth", &pictures.truth),
+        ("true actions", &pictures.rollout),
+        ("shuffled actions", &pictures.shuffled),
+    ];
     let clips = pictures.truth.dim(0)?;
     let shown: Vec<usize> = (0..clips.min(SHOWN)).map(|i| i * clips / clips.min(SHOWN)).collect();
     let mut rows = Vec::new();
@@ -101,7 +108,8 @@ fn stack(parts: &[&Image]) -> Image {
 /// # Errors
 /// None in practice: every row has the header's length.
 pub fn score_table(evaluations: &[Evaluation]) -> Result<Table> {
-    let mut table = Table::new(["PSNR, dB (pooled)", "guidance", "true actions", "shuffled", "zero", "repeat frame"]);
+    let mut table =
+        Table::new(["PSNR, dB (pooled)", "guidance", "true actions", "shuffled", "zero", "repeat frame"]);
     for evaluation in evaluations {
         let rows: [(&str, &Scores); 3] = [
             ("one frame ahead", &evaluation.one_step),

@@ -34,7 +34,8 @@ impl RunFolder {
                 root.display()
             );
         }
-        std::fs::create_dir_all(&root).with_context(|| format!("{}: cannot make the output folder", root.display()))?;
+        std::fs::create_dir_all(&root)
+            .with_context(|| format!("{}: cannot make the output folder", root.display()))?;
         Ok(Self { root })
     }
 
@@ -99,7 +100,8 @@ impl RunFolder {
     /// A folder that cannot be made.
     pub fn pretrain(&self) -> Result<Self> {
         let root = self.path("pretrain");
-        std::fs::create_dir_all(&root).with_context(|| format!("{}: cannot make the folder", root.display()))?;
+        std::fs::create_dir_all(&root)
+            .with_context(|| format!("{}: cannot make the folder", root.display()))?;
         Ok(Self { root })
     }
 }

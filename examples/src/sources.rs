@@ -59,7 +59,10 @@ impl Sources {
     /// Sizes that do not fit together.
     pub fn drawn(config: &ExperimentConfig) -> Result<Self> {
         let world = |clips: usize, frames: usize, seed: u64| {
-            DrawnWorld::new(DrawnConfig { clips, frames, size: config.data.store, ..DrawnConfig::tiny() }, seed)
+            DrawnWorld::new(
+                DrawnConfig { clips, frames, size: config.data.store, ..DrawnConfig::tiny() },
+                seed,
+            )
         };
         let held_out = config.evaluation.transitions;
         Ok(Self {

@@ -41,7 +41,9 @@ pub fn list(root: &Path) -> Vec<PathBuf> {
         .into_iter()
         .flatten()
         .filter_map(|entry| Some(entry.ok()?.path()))
-        .filter(|path| path.file_name().and_then(|name| name.to_str()).is_some_and(|name| name.starts_with("step-")))
+        .filter(|path| {
+            path.file_name().and_then(|name| name.to_str()).is_some_and(|name| name.starts_with("step-"))
+        })
         .filter(|path| path.join("state.json").is_file())
         .collect();
     found.sort();
@@ -134,7 +136,11 @@ pub(crate) fn load(
         return Err(wrong("format", state.format.to_string(), FORMAT.to_string()));
     }
     if state.step > config.plan.steps() {
-        return Err(wrong("step", state.step.to_string(), format!("at most {} of the plan", config.plan.steps())));
+        return Err(wrong(
+            "step",
+            state.step.to_string(),
+            format!("at most {} of the plan", config.plan.steps()),
+        ));
     }
     if state.restart.idle().len() != config.lam.codes {
         let found = format!("{} counters", state.restart.idle().len());
@@ -147,7 +153,11 @@ pub(crate) fn load(
     let mut moments = BTreeMap::new();
     for (name, steps) in &state.updates {
         let Some(var) = known.get(name) else {
-            return Err(wrong("updates", format!("variable `{name}`"), "variables of this model only".into()));
+            return Err(wrong(
+                "updates",
+                format!("variable `{name}`"),
+                "variables of this model only".into(),
+            ));
         };
         let moment = |kind: &str| -> Result<Tensor, Error> {
             match tensors.get(&format!("{kind}.{name}")) {
@@ -157,7 +167,9 @@ pub(crate) fn load(
                 other => Err(Error::State {
                     file: folder.join("optimizer.safetensors"),
                     field: format!("{kind}.{name}"),
-                    found: other.map_or("absent".into(), |tensor| format!("{:?} {:?}", tensor.dtype(), tensor.dims())),
+                    found: other.map_or("absent".into(), |tensor| {
+                        format!("{:?} {:?}", tensor.dtype(), tensor.dims())
+                    }),
                     expected: format!("{:?} {:?}", var.dtype(), var.dims()),
                     mend: "resume from another checkpoint, or start anew in an empty --out folder",
                 }),

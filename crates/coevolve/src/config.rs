@@ -236,7 +236,12 @@ impl ExperimentConfig {
                 world: PhaseConfig { rates: joint, final_rate: 0.1 },
             },
             remedies: Remedies { restart_after: 50, restart_until: 1000, motion_weight: 2.0, hold_lam: 200 },
-            schedule: ScheduleConfig { log_every: 25, checkpoint_every: 200, keep: 2, sensitivity_every: 100 },
+            schedule: ScheduleConfig {
+                log_every: 25,
+                checkpoint_every: 200,
+                keep: 2,
+                sensitivity_every: 100,
+            },
             evaluation: EvaluationConfig {
                 split: "valid".into(),
                 curve_transitions: 200,
@@ -321,8 +326,18 @@ impl ExperimentConfig {
             optimizer: OptimizerConfig::default(),
             phases: PhasesConfig { pretrain: all, lam: all, warm: all, joint: all, world: all },
             remedies: Remedies { restart_after: 0, restart_until: 0, motion_weight: 0.0, hold_lam: 0 },
-            schedule: ScheduleConfig { log_every: 50, checkpoint_every: 1000, keep: 2, sensitivity_every: 1000 },
-            evaluation: EvaluationConfig { guidance: 4.0, also_guidance: vec![1.0], horizon: 7, ..tiny.evaluation },
+            schedule: ScheduleConfig {
+                log_every: 50,
+                checkpoint_every: 1000,
+                keep: 2,
+                sensitivity_every: 1000,
+            },
+            evaluation: EvaluationConfig {
+                guidance: 4.0,
+                also_guidance: vec![1.0],
+                horizon: 7,
+                ..tiny.evaluation
+            },
         }
     }
 
@@ -336,8 +351,10 @@ impl ExperimentConfig {
             doing: "reading",
             source,
         })?;
-        let config: Self = toml::from_str(&text)
-            .map_err(|error| Error::Config { origin: file.display().to_string(), reason: error.to_string() })?;
+        let config: Self = toml::from_str(&text).map_err(|error| Error::Config {
+            origin: file.display().to_string(),
+            reason: error.to_string(),
+        })?;
         config.check()?;
         Ok(config)
     }
@@ -364,10 +381,14 @@ impl ExperimentConfig {
         let mut tree = toml::Value::try_from(self).map_err(|error| fail(error.to_string()))?;
         let mut place = &mut tree;
         for part in key.split('.') {
-            let table = place.as_table_mut().ok_or_else(|| fail(format!("`{key}` goes below a plain value")))?;
+            let table =
+                place.as_table_mut().ok_or_else(|| fail(format!("`{key}` goes below a plain value")))?;
             if !table.contains_key(part) {
                 let known: Vec<&str> = table.keys().map(String::as_str).collect();
-                return Err(fail(format!("there is no key `{part}` in `{key}`; expected one of {}", known.join(", "))));
+                return Err(fail(format!(
+                    "there is no key `{part}` in `{key}`; expected one of {}",
+                    known.join(", ")
+                )));
             }
             place = &mut table[part];
         }
@@ -398,10 +419,16 @@ impl ExperimentConfig {
         let channels = 3 * self.codec.factor * self.codec.factor;
         let schedule = &self.schedule;
         let rules: [(bool, String); 14] = [
-            (self.data.frames >= 2, format!("data.frames is {}; a transition needs at least 2", self.data.frames)),
+            (
+                self.data.frames >= 2,
+                format!("data.frames is {}; a transition needs at least 2", self.data.frames),
+            ),
             (
                 self.data.frames <= self.lam.max_frames,
-                format!("data.frames is {}, lam.max_frames {}; raise the latter", self.data.frames, self.lam.max_frames),
+                format!(
+                    "data.frames is {}, lam.max_frames {}; raise the latter",
+                    self.data.frames, self.lam.max_frames
+                ),
             ),
             (self.data.batch > 0, "data.batch is 0; it must be at least 1".into()),
             (
@@ -410,11 +437,17 @@ impl ExperimentConfig {
             ),
             (
                 self.codec.factor > 0 && self.data.world_size.is_multiple_of(self.codec.factor.max(1)),
-                format!("data.world_size is {}; codec.factor {} must divide it", self.data.world_size, self.codec.factor),
+                format!(
+                    "data.world_size is {}; codec.factor {} must divide it",
+                    self.data.world_size, self.codec.factor
+                ),
             ),
             (
                 self.dit.in_channels == channels,
-                format!("dit.in_channels is {}; the codec makes 3 * factor² = {channels}", self.dit.in_channels),
+                format!(
+                    "dit.in_channels is {}; the codec makes 3 * factor² = {channels}",
+                    self.dit.in_channels
+                ),
             ),
             (
                 self.dit.action.action_dim == latent_actions,
@@ -439,10 +472,14 @@ impl ExperimentConfig {
                     self.flow.given_min, self.flow.given_max, self.data.frames
                 ),
             ),
-            ((0.0..=1.0).contains(&self.flow.drop), format!("flow.drop is {}; expected 0 to 1", self.flow.drop)),
+            (
+                (0.0..=1.0).contains(&self.flow.drop),
+                format!("flow.drop is {}; expected 0 to 1", self.flow.drop),
+            ),
             (schedule.log_every > 0, "schedule.log_every is 0; it must be at least 1".into()),
             (
-                schedule.checkpoint_every > 0 && schedule.checkpoint_every.is_multiple_of(schedule.log_every.max(1)),
+                schedule.checkpoint_every > 0
+                    && schedule.checkpoint_every.is_multiple_of(schedule.log_every.max(1)),
                 format!(
                     "schedule.checkpoint_every is {}; it must be a multiple of schedule.log_every = {}",
                     schedule.checkpoint_every, schedule.log_every
@@ -527,7 +564,10 @@ impl ExperimentConfig {
             lines.push(format!("moving patches weigh more in the LAM loss ({})", remedies.motion_weight));
         }
         if remedies.hold_lam > 0 {
-            lines.push(format!("IDM and codebook hold still for the first {} steps with a world model", remedies.hold_lam));
+            lines.push(format!(
+                "IDM and codebook hold still for the first {} steps with a world model",
+                remedies.hold_lam
+            ));
         }
         if self.lam.code_init == cola_lam::CodeInit::Data {
             lines.push("first codes are encoder outputs".to_string());

@@ -196,7 +196,9 @@ impl InplaceOp2 for Average {
         match (a, g) {
             (CpuStorage::F32(a), CpuStorage::F32(g)) => average!(self, a, contiguous!(g, lg), f32),
             (CpuStorage::F64(a), CpuStorage::F64(g)) => average!(self, a, contiguous!(g, lg), f64),
-            _ => candle_core::bail!("the optimizer needs f32 or f64 variables, with gradients of the same type"),
+            _ => candle_core::bail!(
+                "the optimizer needs f32 or f64 variables, with gradients of the same type"
+            ),
         }
         Ok(())
     }

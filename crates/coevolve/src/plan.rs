@@ -81,7 +81,11 @@ pub struct Phase {
 impl fmt::Display for Phase {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.kind.name())?;
-        if self.steps.is_multiple_of(1000) { write!(f, "{}K", self.steps / 1000) } else { write!(f, "{}", self.steps) }
+        if self.steps.is_multiple_of(1000) {
+            write!(f, "{}K", self.steps / 1000)
+        } else {
+            write!(f, "{}", self.steps)
+        }
     }
 }
 
@@ -180,7 +184,8 @@ impl FromStr for Plan {
         };
         text.split('+')
             .map(|part| {
-                phase(part.trim()).ok_or_else(|| PlanError { text: text.to_string(), part: part.trim().to_string() })
+                phase(part.trim())
+                    .ok_or_else(|| PlanError { text: text.to_string(), part: part.trim().to_string() })
             })
             .collect::<Result<Vec<_>, _>>()
             .map(Self)

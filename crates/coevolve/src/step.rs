@@ -94,7 +94,8 @@ pub(crate) fn flow_loss(
     let (_, _, _, height, width) = batch.world_view.dims5()?;
     let device = clean.device();
     let given = draw_given(config, frames, key, &batch.samples, device)?;
-    let noise = normal_by_sample(&[channels, frames, h, w], key.seed, "noise", key.step, &batch.samples, device)?;
+    let noise =
+        normal_by_sample(&[channels, frames, h, w], key.seed, "noise", key.step, &batch.samples, device)?;
     let ratio = config.flow.time.ratio(height, width, frames);
     let times = config.flow.time.draw(ratio, key.seed, key.step, &batch.samples);
     let noised = corrupt(clean, &noise, &Tensor::new(times, device)?, &given)?;

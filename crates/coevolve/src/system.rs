@@ -33,7 +33,8 @@ impl SystemParams {
     /// Sizes that the models refuse.
     pub fn new(config: &ExperimentConfig, device: &Device) -> Result<Self> {
         // Sets share parameter names (`...attn.qkv.weight`), so each has a seed of its own.
-        let set = |index: u64| Params::seeded(config.seed.wrapping_mul(8).wrapping_add(index), DType::F32, device);
+        let set =
+            |index: u64| Params::seeded(config.seed.wrapping_mul(8).wrapping_add(index), DType::F32, device);
         let params = Self { lam: set(0), fdm: set(1), action: set(2), backbone: set(3), codec: set(4) };
         System::enter(&params, config, Trains::default())?;
         Ok(params)
@@ -145,8 +146,10 @@ impl System {
     pub fn infer_long(&self, video: &Tensor, frames: usize) -> Result<(Tensor, Tensor)> {
         let (b, t, colours, height, width) = video.dims5()?;
         let frames = frames.min(t);
-        let windows: Vec<Tensor> = (0..=t - frames).map(|first| video.narrow(1, first, frames)).collect::<Result<_>>()?;
-        let stacked = Tensor::stack(&windows, 1)?.reshape((b * windows.len(), frames, colours, height, width))?;
+        let windows: Vec<Tensor> =
+            (0..=t - frames).map(|first| video.narrow(1, first, frames)).collect::<Result<_>>()?;
+        let stacked =
+            Tensor::stack(&windows, 1)?.reshape((b * windows.len(), frames, colours, height, width))?;
         let actions = self.lam.infer(&stacked)?;
         let join = |values: &Tensor| -> Result<Tensor> {
             let (_, transitions, dim) = values.dims3()?;

@@ -152,7 +152,12 @@ impl Run {
                 if trains.lam && self.optimizer.steps(&format!("lam.{CODEBOOK}")) == 0 {
                     self.first_codes(&loader)?;
                 }
-                entered = Some((index, trains, System::enter(&self.params, &config, trains)?, self.learners(&phase, trains)));
+                entered = Some((
+                    index,
+                    trains,
+                    System::enter(&self.params, &config, trains)?,
+                    self.learners(&phase, trains),
+                ));
             }
             let Some((_, _, system, learners)) = &entered else { continue };
 
@@ -166,7 +171,8 @@ impl Run {
             let phase_ends = within + 1 == phase.steps;
             if self.step.is_multiple_of(schedule.log_every) || phase_ends {
                 let mut record = window.take(self.step, &phase, within + 1)?;
-                let due = schedule.sensitivity_every > 0 && self.step.is_multiple_of(schedule.sensitivity_every);
+                let due =
+                    schedule.sensitivity_every > 0 && self.step.is_multiple_of(schedule.sensitivity_every);
                 if let Some(held_out) = held_out
                     && (due || phase_ends)
                     && phase.kind.trains().action
@@ -313,7 +319,8 @@ impl Run {
 
 /// `table` with some rows replaced.
 pub(crate) fn replace_rows(table: &Tensor, rows: &[usize], values: &Tensor) -> candle_core::Result<Tensor> {
-    let mut parts: Vec<Tensor> = (0..table.dim(0)?).map(|row| table.narrow(0, row, 1)).collect::<Result<_, _>>()?;
+    let mut parts: Vec<Tensor> =
+        (0..table.dim(0)?).map(|row| table.narrow(0, row, 1)).collect::<Result<_, _>>()?;
     for (index, &row) in rows.iter().enumerate() {
         parts[row] = values.narrow(0, index, 1)?;
     }

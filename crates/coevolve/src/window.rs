@@ -66,7 +66,13 @@ impl Window {
             self.usage.add(codes)?;
         }
         if let Some(tokens) = &step.tokens {
-            let norm = tokens.detach().to_dtype(DType::F32)?.sqr()?.sum(candle_core::D::Minus1)?.sqrt()?.mean_all()?;
+            let norm = tokens
+                .detach()
+                .to_dtype(DType::F32)?
+                .sqr()?
+                .sum(candle_core::D::Minus1)?
+                .sqrt()?
+                .mean_all()?;
             means.token_norm.add_tensor(Some(&norm))?;
         }
         Ok(Step {

@@ -90,7 +90,8 @@ impl SpaceToDepth {
         let deviation: Vec<f64> =
             variance.sqrt()?.to_vec1::<f64>()?.into_iter().map(|d| d.max(0.5 / 255.0)).collect();
         let evened: Vec<f64> = deviation.iter().map(|d| d.powf(-config.whiten)).collect();
-        let power = deviation.iter().zip(&evened).map(|(d, s)| (d * s).powi(2)).sum::<f64>() / channels as f64;
+        let power =
+            deviation.iter().zip(&evened).map(|(d, s)| (d * s).powi(2)).sum::<f64>() / channels as f64;
         let scale: Vec<f64> = evened.iter().map(|s| s / power.sqrt()).collect();
         let scale = Tensor::from_vec(scale, channels, video.device())?;
         Ok((shift.to_dtype(video.dtype())?, scale.to_dtype(video.dtype())?))

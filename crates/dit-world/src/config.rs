@@ -152,9 +152,18 @@ impl DitConfig {
             }
         }
         let multiple = |field, found: usize, unit, why| {
-            if found.is_multiple_of(unit) { Ok(()) } else { Err(ConfigError::Multiple { field, found, unit, why }) }
+            if found.is_multiple_of(unit) {
+                Ok(())
+            } else {
+                Err(ConfigError::Multiple { field, found, unit, why })
+            }
         };
-        multiple("dit.hidden_size", self.hidden_size, 4, "grid positions take a quarter of the channels each")?;
+        multiple(
+            "dit.hidden_size",
+            self.hidden_size,
+            4,
+            "grid positions take a quarter of the channels each",
+        )?;
         let heads = "each head takes an even, equal share for the rotary embedding";
         multiple("dit.hidden_size", self.hidden_size, 2 * self.num_heads, heads)?;
         multiple("dit.action.width", action.width, 2 * action.heads, heads)

@@ -68,8 +68,12 @@ impl DitWorld {
             time: ScalarEmbed::time(hidden, vb.pp("t_embedder"))?,
             fps: ScalarEmbed::fps(hidden, vb.pp("fps_embedder"))?,
             time_rows: Linear::new(hidden, 6 * hidden, vb.pp("t_block.1"))?,
-            spatial: (0..config.depth).map(|i| block(Axis::Space, "spatial_blocks", i)).collect::<Result<_>>()?,
-            temporal: (0..config.depth).map(|i| block(Axis::Time, "temporal_blocks", i)).collect::<Result<_>>()?,
+            spatial: (0..config.depth)
+                .map(|i| block(Axis::Space, "spatial_blocks", i))
+                .collect::<Result<_>>()?,
+            temporal: (0..config.depth)
+                .map(|i| block(Axis::Time, "temporal_blocks", i))
+                .collect::<Result<_>>()?,
             last: FinalLayer::new(config, vb.pp("final_layer"))?,
             config: config.clone(),
         })
@@ -90,7 +94,13 @@ impl DitWorld {
     ///
     /// # Errors
     /// Shapes that do not fit.
-    pub fn forward(&self, x: &Tensor, t: &Tensor, given: Option<&Given>, conditions: &Conditions) -> Result<Tensor> {
+    pub fn forward(
+        &self,
+        x: &Tensor,
+        t: &Tensor,
+        given: Option<&Given>,
+        conditions: &Conditions,
+    ) -> Result<Tensor> {
         let (_, _, _, height, width) = x.dims5()?;
         let dtype = x.dtype();
         let (tokens, grid) = self.patches.forward(x)?;

@@ -33,7 +33,12 @@ impl PatchEmbed {
 }
 
 /// Tokens `(B, T, S, p p C)`, channel fastest, to `(B, C, T, H, W)`, cropped to `size`.
-pub(crate) fn unpatchify(tokens: &Tensor, patch: usize, grid: (usize, usize), size: (usize, usize)) -> Result<Tensor> {
+pub(crate) fn unpatchify(
+    tokens: &Tensor,
+    patch: usize,
+    grid: (usize, usize),
+    size: (usize, usize),
+) -> Result<Tensor> {
     let (b, t, _, out) = tokens.dims4()?;
     let (h, w) = grid;
     let c = out / (patch * patch);

@@ -64,7 +64,11 @@ impl WorldModel {
         let (_, channels, _, h, w) = latents.dims5()?;
         let total = 1 + transitions / g;
         if config.context == 0 || config.context >= config.window {
-            candle_core::bail!("a window of {} latent frames cannot keep {} as history", config.window, config.context);
+            candle_core::bail!(
+                "a window of {} latent frames cannot keep {} as history",
+                config.window,
+                config.context
+            );
         }
         let ratio = config.time.ratio(height, width, config.window);
         let sampler = Sampler::new(config.sampler, &config.time, ratio);
@@ -74,9 +78,15 @@ impl WorldModel {
             let context = config.context.min(known);
             let fresh = (config.window - context).min(total - known);
             let history = latents.narrow(2, known - context, context)?;
-            let noise =
-                normal_by_sample(&[channels, fresh, h, w], config.seed, "rollout", round, samples, start.device())?
-                    .to_dtype(history.dtype())?;
+            let noise = normal_by_sample(
+                &[channels, fresh, h, w],
+                config.seed,
+                "rollout",
+                round,
+                samples,
+                start.device(),
+            )?
+            .to_dtype(history.dtype())?;
             let window = Tensor::cat(&[&history, &noise], 2)?;
             let given = Given::first(b, context + fresh, context, start.device())?;
             let conditions = |rows| Conditions::new(rows, config.fps, height, width);

@@ -79,7 +79,8 @@ fn model(golden: Golden) -> Result<()> {
     let params = params(&golden, "weight.")?;
     let dit = DitWorld::new(&model_config(&golden), params.trainable())?;
     let x = golden.input_var("x", DType::F32)?;
-    let action = golden.has("input.action_mod").then(|| golden.input_var("action_mod", DType::F32)).transpose()?;
+    let action =
+        golden.has("input.action_mod").then(|| golden.input_var("action_mod", DType::F32)).transpose()?;
     let given = golden
         .has("input.x_mask")
         .then(|| Given::from_mask(&golden.input("x_mask", DType::F32)?))

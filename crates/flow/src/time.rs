@@ -50,7 +50,9 @@ impl TimeConfig {
             Shift::None => 1.0,
             Shift::Fixed(ratio) => ratio,
             Shift::Resolution(scale) => {
-                ((height * width) as f64 / (512.0 * 512.0)).sqrt() * (latent_frames.max(1) as f64).sqrt() * scale
+                ((height * width) as f64 / (512.0 * 512.0)).sqrt()
+                    * (latent_frames.max(1) as f64).sqrt()
+                    * scale
             }
         }
     }
@@ -63,7 +65,9 @@ impl TimeConfig {
                 let mut rng = stream(seed, "time", step, sample);
                 let u = match self.distribution {
                     TimeDistribution::Uniform => rng.random::<f64>(),
-                    TimeDistribution::LogitNormal => 1.0 / (1.0 + (-f64::from(normals(1, &mut rng)[0])).exp()),
+                    TimeDistribution::LogitNormal => {
+                        1.0 / (1.0 + (-f64::from(normals(1, &mut rng)[0])).exp())
+                    }
                 };
                 (1000.0 * shifted(u, ratio)) as f32
             })

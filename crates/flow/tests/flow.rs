@@ -2,7 +2,8 @@
 
 use candle_core::{DType, Device, Result, Tensor};
 use cola_flow::{
-    Given, Sampler, SamplerConfig, Shift, TimeConfig, TimeDistribution, Velocity, corrupt, keep_mask, velocity_loss,
+    Given, Sampler, SamplerConfig, Shift, TimeConfig, TimeDistribution, Velocity, corrupt, keep_mask,
+    velocity_loss,
 };
 
 const CPU: Device = Device::Cpu;

@@ -63,7 +63,13 @@ impl Golden {
     ///
     /// # Errors
     /// Tensor arithmetic.
-    pub fn compare_gradient(&self, name: &str, var: &Tensor, grads: &GradStore, tolerance: Tolerance) -> Result<()> {
+    pub fn compare_gradient(
+        &self,
+        name: &str,
+        var: &Tensor,
+        grads: &GradStore,
+        tolerance: Tolerance,
+    ) -> Result<()> {
         match grads.get(var) {
             Some(gradient) => self.compare(&format!("grad.{name}"), gradient, tolerance),
             None => {
@@ -107,7 +113,8 @@ pub fn gradients_cover<'a>(
         match grads.get(var.as_tensor()) {
             None => complaints.push(format!("{name}: no gradient")),
             Some(gradient) => {
-                let largest = gradient.to_dtype(DType::F64)?.abs()?.flatten_all()?.max(0)?.to_scalar::<f64>()?;
+                let largest =
+                    gradient.to_dtype(DType::F64)?.abs()?.flatten_all()?.max(0)?.to_scalar::<f64>()?;
                 if !largest.is_finite() || largest == 0.0 {
                     complaints.push(format!("{name}: largest gradient entry is {largest}"));
                 }

@@ -44,7 +44,8 @@ impl Golden {
     pub fn open(path: &Path) -> Self {
         let fail = |what: String| -> ! { panic!("{}: {what}", path.display()) };
         let bytes = std::fs::read(path).unwrap_or_else(|error| fail(error.to_string()));
-        let (_, header) = safetensors::SafeTensors::read_metadata(&bytes).unwrap_or_else(|error| fail(error.to_string()));
+        let (_, header) =
+            safetensors::SafeTensors::read_metadata(&bytes).unwrap_or_else(|error| fail(error.to_string()));
         let metadata: HashMap<String, String> = header.metadata().clone().unwrap_or_default();
         let json = |key: &str| -> Value {
             metadata.get(key).map_or(Value::Null, |text| {
@@ -79,7 +80,9 @@ impl Golden {
     /// # Panics
     /// If it is absent.
     pub fn int(&self, key: &str) -> usize {
-        self.config[key].as_u64().unwrap_or_else(|| panic!("{}: config has no whole number `{key}`", self.name)) as usize
+        self.config[key]
+            .as_u64()
+            .unwrap_or_else(|| panic!("{}: config has no whole number `{key}`", self.name)) as usize
     }
 
     /// A real number of the configuration.

@@ -19,7 +19,10 @@ impl Mlp {
     /// # Errors
     /// A stored parameter of another shape.
     pub fn new(dim: usize, hidden: usize, vb: VarBuilder) -> Result<Self> {
-        Ok(Self { fc1: Linear::new(dim, hidden, vb.pp("fc1"))?, fc2: Linear::new(hidden, dim, vb.pp("fc2"))? })
+        Ok(Self {
+            fc1: Linear::new(dim, hidden, vb.pp("fc1"))?,
+            fc2: Linear::new(hidden, dim, vb.pp("fc2"))?,
+        })
     }
 
     /// The same with a zero last layer: a residual branch that starts silent.
@@ -27,7 +30,10 @@ impl Mlp {
     /// # Errors
     /// A stored parameter of another shape.
     pub fn silent(dim: usize, hidden: usize, vb: VarBuilder) -> Result<Self> {
-        Ok(Self { fc1: Linear::new(dim, hidden, vb.pp("fc1"))?, fc2: Linear::zero(hidden, dim, vb.pp("fc2"))? })
+        Ok(Self {
+            fc1: Linear::new(dim, hidden, vb.pp("fc1"))?,
+            fc2: Linear::zero(hidden, dim, vb.pp("fc2"))?,
+        })
     }
 
     /// `(..., dim)` to the same shape.

@@ -190,8 +190,11 @@ pub fn save_tensors(tensors: HashMap<String, Tensor>, file: &Path) -> std::resul
 /// # Errors
 /// [`Error::Io`], [`Error::Format`].
 pub fn read_tensors(file: &Path) -> std::result::Result<BTreeMap<String, Tensor>, Error> {
-    let bytes =
-        std::fs::read(file).map_err(|source| Error::Io { file: file.to_path_buf(), doing: "reading", source })?;
+    let bytes = std::fs::read(file).map_err(|source| Error::Io {
+        file: file.to_path_buf(),
+        doing: "reading",
+        source,
+    })?;
     candle_core::safetensors::load_buffer(&bytes, &Device::Cpu)
         .map(|tensors| tensors.into_iter().collect())
         .map_err(|error| Error::Format { file: file.to_path_buf(), reason: error.to_string() })
@@ -213,7 +216,10 @@ impl SimpleBackend for View {
         let mut vars = self.params.lock();
         if let Some(var) = vars.get(name) {
             if var.shape() != &shape {
-                candle_core::bail!("parameter `{name}` has shape {:?}, the layer needs {shape:?}", var.dims());
+                candle_core::bail!(
+                    "parameter `{name}` has shape {:?}, the layer needs {shape:?}",
+                    var.dims()
+                );
             }
             return Ok(self.hand_out(var));
         }

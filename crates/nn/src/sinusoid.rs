@@ -40,7 +40,13 @@ pub fn line_table(positions: &[f64], dim: usize, dtype: DType, device: &Device) 
 ///
 /// # Errors
 /// A `dim` that 4 does not divide.
-pub fn grid_table(rows: &[f64], columns: &[f64], dim: usize, dtype: DType, device: &Device) -> Result<Tensor> {
+pub fn grid_table(
+    rows: &[f64],
+    columns: &[f64],
+    dim: usize,
+    dtype: DType,
+    device: &Device,
+) -> Result<Tensor> {
     if !dim.is_multiple_of(4) {
         candle_core::bail!("a grid position table needs a width that 4 divides, got {dim}");
     }

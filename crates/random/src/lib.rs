@@ -55,5 +55,6 @@ pub fn permutation(count: usize, rng: &mut impl Rng) -> Vec<usize> {
 
 /// FNV-1a: small, stable over releases, and only has to tell a handful of purposes and parameter names apart.
 fn name_hash(name: &str) -> u64 {
-    name.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
+    name.bytes()
+        .fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
 }

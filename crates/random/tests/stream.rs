@@ -7,7 +7,9 @@ fn each_part_of_the_key_changes_the_numbers() {
     let draw = |seed, purpose, step, sample| normals(8, &mut stream(seed, purpose, step, sample));
     let base = draw(1, "noise", 2, 3);
     assert_eq!(base, draw(1, "noise", 2, 3));
-    for other in [draw(2, "noise", 2, 3), draw(1, "time", 2, 3), draw(1, "noise", 3, 3), draw(1, "noise", 2, 4)] {
+    for other in
+        [draw(2, "noise", 2, 3), draw(1, "time", 2, 3), draw(1, "noise", 3, 3), draw(1, "noise", 2, 4)]
+    {
         assert_ne!(base, other);
     }
 }

@@ -30,11 +30,14 @@ impl HeldOut {
         if count < 2 {
             return Err(Error::Config {
                 origin: "evaluation".into(),
-                reason: format!("{count} held-out clips found, at least 2 needed to shuffle actions; choose a larger split"),
+                reason: format!(
+                    "{count} held-out clips found, at least 2 needed to shuffle actions; choose a larger split"
+                ),
             });
         }
-        let clips =
-            (0..count).map(|i| Ok(source.clip(i * source.len() / count)?)).collect::<Result<Vec<Clip>, Error>>()?;
+        let clips = (0..count)
+            .map(|i| Ok(source.clip(i * source.len() / count)?))
+            .collect::<Result<Vec<Clip>, Error>>()?;
         let mut first = 0;
         let mut batches = Vec::new();
         for part in clips.chunks(config.evaluation.batch) {
@@ -82,7 +85,11 @@ pub struct Sensitivity {
 ///
 /// # Errors
 /// Tensor arithmetic.
-pub fn sensitivity(system: &System, config: &ExperimentConfig, held_out: &HeldOut) -> Result<Sensitivity, Error> {
+pub fn sensitivity(
+    system: &System,
+    config: &ExperimentConfig,
+    held_out: &HeldOut,
+) -> Result<Sensitivity, Error> {
     // A step number that no training step has, so that held-out noise is never trained on.
     let key = Key { seed: config.seed, step: u64::MAX };
     let (actions, _) = held_out.actions(system, config.data.frames)?;
