@@ -181,7 +181,7 @@ fn fits(folder: &Path, config: &ExperimentConfig) -> bool {
             (
                 dit,
                 config.codec.clone(),
-                config.flow.clone(),
+                (config.flow.time, config.flow.given_min, config.flow.given_max),
                 config.data.region,
                 config.data.world_size,
                 config.data.frames,

@@ -90,9 +90,7 @@ impl RunArgs {
             Some(file) => ExperimentConfig::read(file)?,
             None => ExperimentConfig::preset(self.scale.name())?,
         };
-        for assignment in &self.overrides {
-            config = config.with(assignment)?;
-        }
+        config = config.with_all(&self.overrides)?;
         if let Some(plan) = &self.plan {
             config.plan = plan.parse()?;
         }

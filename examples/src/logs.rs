@@ -23,14 +23,13 @@ impl Logs {
             line["step"].as_u64().is_some_and(|logged| logged <= step)
         })?;
         let tensorboard = folder.path("tensorboard");
-        let mut events = if step == 0 {
-            EventWriter::create(tensorboard)?
-        } else {
+        let events = if tensorboard.exists() {
             EventWriter::resume(tensorboard, step as i64 + 1)?
-        };
-        if step == 0 {
+        } else {
+            let mut events = EventWriter::create(tensorboard)?;
             events.text("config", 0, &format!("```toml\n{}\n```", config.to_toml()?))?;
-        }
+            events
+        };
         Ok(Self { lines, events })
     }
 

@@ -68,7 +68,7 @@ pub trait Observer {
         Ok(())
     }
 
-    /// A step is done; `done` counts this phase's.
+    /// A step is done; `done` counts this phase's. `loss` is its flow loss, in a LAM phase its reconstruction error.
     ///
     /// # Errors
     /// The observer's own; they stop the run.

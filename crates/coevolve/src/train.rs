@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use candle_core::{Device, Tensor, Var};
+use candle_core::{DType, Device, Tensor, Var};
 use cola_data::{Batch, ClipSource, Loader};
 use cola_lam::{CODEBOOK, CodeInit, CodeRestart, rows_from_tokens};
 use cola_random::stream;
@@ -149,7 +149,8 @@ impl Run {
                         observer.on_phase(&phase, within, self.step)?;
                     }
                 }
-                if trains.lam && self.optimizer.steps(&format!("lam.{CODEBOOK}")) == 0 {
+                // Before a held model is read, too. Until it learns, repeating this gives the same rows.
+                if phase.kind.trains().lam && self.optimizer.steps(&format!("lam.{CODEBOOK}")) == 0 {
                     self.first_codes(&loader)?;
                 }
                 entered = Some((
@@ -171,10 +172,10 @@ impl Run {
             let phase_ends = within + 1 == phase.steps;
             if self.step.is_multiple_of(schedule.log_every) || phase_ends {
                 let mut record = window.take(self.step, &phase, within + 1)?;
-                let due =
-                    schedule.sensitivity_every > 0 && self.step.is_multiple_of(schedule.sensitivity_every);
+                let due = phase_ends || self.step.is_multiple_of(schedule.sensitivity_every.max(1));
                 if let Some(held_out) = held_out
-                    && (due || phase_ends)
+                    && schedule.sensitivity_every > 0
+                    && due
                     && phase.kind.trains().action
                 {
                     record.sensitivity = Some(sensitivity(&self.system()?, &config, held_out)?.mean);
@@ -232,7 +233,8 @@ impl Run {
             .collect()
     }
 
-    /// Forward, backward, update; returns the loss.
+    /// Forward, backward, update; returns the flow loss, or the reconstruction error of a LAM phase: the quantizer's losses
+    /// grow with the tokens and say little by themselves.
     fn one_step(
         &mut self,
         phase: &Phase,
@@ -254,10 +256,14 @@ impl Run {
             PhaseKind::Lam => lam_step(system, &self.config, batch)?,
             kind => world_step(system, &self.config, batch, key, kind.has_actions())?,
         };
-        let loss = f64::from(step.loss.to_dtype(candle_core::DType::F32)?.to_scalar::<f32>()?);
+        let loss = f64::from(step.loss.to_dtype(DType::F32)?.to_scalar::<f32>()?);
         if !loss.is_finite() {
             return Err(diverged("loss", loss));
         }
+        let told = match step.flow.as_ref().or(step.reconstruction.as_ref()) {
+            Some(told) => f64::from(told.to_dtype(DType::F32)?.to_scalar::<f32>()?),
+            None => loss,
+        };
         let grads = step.loss.backward()?;
         let Step { tokens, codes, .. } = window.add(step)?; // the graph ends here: variables change in place below
         let config = self.config.phase(phase.kind);
@@ -280,7 +286,7 @@ impl Run {
         if let (PhaseKind::Lam, Some(tokens), Some(codes)) = (phase.kind, tokens, codes) {
             self.restart_dead_codes(within, &tokens, &codes)?;
         }
-        Ok(loss)
+        Ok(told)
     }
 
     /// The codebook's first rows, from encoder outputs of the first batches.

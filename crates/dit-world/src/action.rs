@@ -1,4 +1,4 @@
-//! From a sequence of latent actions to one modulation for each latent frame (action AdaLN, paper 3.2).
+//! From a sequence of latent actions to one modulation for each latent frame (action AdaLN, paper 3.3, B.2).
 
 use candle_core::{Result, Tensor};
 use candle_nn::init::Init;

@@ -50,7 +50,7 @@ pub struct DitConfig {
     pub action: ActionConfig,
 }
 
-/// The network from latent actions to modulations (paper 3.2; about 74 M parameters at full size).
+/// The network from latent actions to modulations (paper 3.3, B.2; about 74 M parameters at full size).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ActionConfig {
@@ -101,7 +101,7 @@ impl DitConfig {
     /// A model for two CPU cores: 32-pixel pictures through [`crate::SpaceToDepth`].
     pub fn tiny() -> Self {
         Self {
-            in_channels: 192,
+            in_channels: 48,
             patch: 1,
             hidden_size: 96,
             depth: 2,

@@ -3,7 +3,7 @@
 //! Ported: patch embedding, spatial and temporal blocks with query/key norm, rotary time embedding, per-frame choice
 //! between the modulation of time `t` and of time 0, final layer with its quirk. Dropped: text (caption embedder and
 //! cross-attention). Added: causal temporal attention, and a latent action for each frame whose modulation is *added* to
-//! the time's in every block (action AdaLN, paper 3.2).
+//! the time's in every block (action AdaLN, paper 3.3, B.2).
 //!
 //! ```
 //! use candle_core::{DType, Device, Tensor};

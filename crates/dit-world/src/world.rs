@@ -49,7 +49,8 @@ impl WorldModel {
     /// - returns `(B, N + 1, 3, H, W)` in `[0, 1]`; the first `k` frames are `start` through the codec
     ///
     /// # Errors
-    /// A window that leaves nothing to generate, shapes that do not fit.
+    /// A window that leaves nothing to generate, transitions that fill no whole latent frames, a start longer than the
+    /// result, shapes that do not fit.
     pub fn rollout(
         &self,
         start: &Tensor,
@@ -60,9 +61,18 @@ impl WorldModel {
     ) -> Result<Tensor> {
         let (b, _, _, height, width) = start.dims5()?;
         let g = config.frames_per_latent;
+        if g == 0 || !transitions.is_multiple_of(g) {
+            candle_core::bail!("{transitions} transitions do not fill latent frames of {g} transitions each");
+        }
+        if samples.len() != b {
+            candle_core::bail!("{} sample indices for a batch of {b}", samples.len());
+        }
         let mut latents = self.codec.encode(start)?;
-        let (_, channels, _, h, w) = latents.dims5()?;
+        let (_, channels, known, h, w) = latents.dims5()?;
         let total = 1 + transitions / g;
+        if known > total {
+            candle_core::bail!("a start of {known} latent frames is longer than a rollout of {total}");
+        }
         if config.context == 0 || config.context >= config.window {
             candle_core::bail!(
                 "a window of {} latent frames cannot keep {} as history",

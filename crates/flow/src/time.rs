@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 /// How training times are drawn before the shift.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum TimeDistribution {
     /// Uniform in `[0, 1000)`.
     Uniform,
@@ -16,7 +16,7 @@ pub enum TimeDistribution {
 
 /// The timestep transform `u' = r u / (1 + (r - 1) u)` with `u = t / 1000`.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum Shift {
     /// No transform.
     None,

@@ -71,7 +71,7 @@ pub struct LamConfig {
 }
 
 impl LamConfig {
-    /// The paper's model: 224 pixels, 12 layers of width 768, two tokens from a codebook of 32 (paper section 4.1; what
+    /// The paper's model: 224 pixels, 12 layers of width 768, two tokens from a codebook of 32 (paper section B.1; what
     /// it leaves open as in villa-X).
     pub fn paper() -> Self {
         Self {

@@ -32,6 +32,7 @@
 mod activation;
 mod attention;
 mod error;
+mod kernel;
 mod linear;
 mod mlp;
 mod modulate;

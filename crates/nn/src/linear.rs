@@ -1,9 +1,12 @@
 //! `y = x Wᵀ + b`, without a gradient for a frozen `W`.
 
 use candle_core::backend::BackendStorage;
-use candle_core::{CpuStorage, CudaStorage, CustomOp1, Layout, Result, Shape, Storage, Tensor};
+use candle_core::{CpuStorage, CudaStorage, CustomOp1, CustomOp3, Layout, Result, Shape, Storage, Tensor};
 use candle_nn::init::{FanInOut, Init, NonLinearity, NormalOrUniform};
 use candle_nn::var_builder::VarBuilder;
+
+use crate::kernel::groups::column_sum;
+use crate::kernel::{for_each, lanes, lend, serves, task_rows, tensor, vectorised};
 
 /// Xavier-uniform: bound `sqrt(6 / (in + out))`.
 pub fn xavier(in_dim: usize, out_dim: usize) -> Init {
@@ -18,7 +21,7 @@ pub fn xavier(in_dim: usize, out_dim: usize) -> Init {
 #[derive(Clone, Debug)]
 pub struct Linear {
     weight: Tensor,
-    bias: Option<Tensor>,
+    bias: Tensor,
 }
 
 impl Linear {
@@ -45,7 +48,7 @@ impl Linear {
     pub fn with_init(in_dim: usize, out_dim: usize, weight: Init, vb: VarBuilder) -> Result<Self> {
         let weight = vb.get_with_hints((out_dim, in_dim), "weight", weight)?;
         let bias = vb.get_with_hints(out_dim, "bias", Init::Const(0.0))?;
-        Ok(Self { weight, bias: Some(bias) })
+        Ok(Self { weight, bias })
     }
 
     /// A patch embedding: a convolution whose kernel equals its stride is this linear map over flattened patches.
@@ -64,7 +67,7 @@ impl Linear {
         });
         let weight = vb.get_with_hints(shape, "weight", init)?.reshape((out_dim, in_dim))?;
         let bias = vb.get_with_hints(out_dim, "bias", Init::Const(0.0))?;
-        Ok(Self { weight, bias: Some(bias) })
+        Ok(Self { weight, bias })
     }
 
     /// `(..., in)` to `(..., out)`, in the input's dtype (the weight is cast to it).
@@ -80,22 +83,88 @@ impl Linear {
         if let Some(last) = shape.last_mut() {
             *last = out_dim;
         }
-        let rows = x.contiguous()?.reshape(((), in_dim))?;
-        let weight = self.weight.to_dtype(x.dtype())?;
+        let (weight, bias) = (self.weight.to_dtype(x.dtype())?, self.bias.to_dtype(x.dtype())?);
+        let x = x.contiguous()?;
+        if serves(&[&x, &weight, &bias]) {
+            return x.apply_op3(&weight, &bias, Affine);
+        }
+        let rows = x.reshape(((), in_dim))?;
         let y = if rows.track_op() && !weight.track_op() {
             rows.apply_op1(FrozenLinear { weight })?
         } else {
             rows.matmul(&weight.t()?)?
         };
-        let y = match &self.bias {
-            Some(bias) => y.broadcast_add(&bias.to_dtype(x.dtype())?)?,
-            None => y,
-        };
-        y.reshape(shape)
+        y.broadcast_add(&bias)?.reshape(shape)
     }
 }
 
-/// `x Wᵀ` with the constant `W` inside the operation, so that backward has nothing to do for it.
+/// `x Wᵀ + b` with the bias added in place, and gradients for those operands only that have a history.
+struct Affine;
+
+impl CustomOp3 for Affine {
+    fn name(&self) -> &'static str {
+        "linear"
+    }
+
+    fn cpu_fwd(
+        &self,
+        x: &CpuStorage,
+        x_layout: &Layout,
+        weight: &CpuStorage,
+        weight_layout: &Layout,
+        bias: &CpuStorage,
+        bias_layout: &Layout,
+    ) -> Result<(CpuStorage, Shape)> {
+        let (out_dim, in_dim) = weight_layout.shape().dims2()?;
+        let rows = x_layout.shape().elem_count() / in_dim;
+        let x_rows = Layout::contiguous_with_offset((rows, in_dim), x_layout.start_offset());
+        let sizes = (1, rows, out_dim, in_dim);
+        let mut y = x.matmul(weight, sizes, &x_rows, &weight_layout.transpose(0, 1)?)?;
+        let bias = crate::kernel::values(bias, bias_layout)?;
+        if let CpuStorage::F32(y) = &mut y {
+            for_each(y.len(), y.chunks_mut(task_rows(out_dim) * out_dim), |rows| {
+                vectorised(
+                    #[inline(always)]
+                    || rows.chunks_exact_mut(out_dim).for_each(|row| lanes::add(row, bias)),
+                );
+            });
+        }
+        let mut shape = x_layout.dims().to_vec();
+        if let Some(last) = shape.last_mut() {
+            *last = out_dim;
+        }
+        Ok((y, shape.into()))
+    }
+
+    fn bwd(
+        &self,
+        x: &Tensor,
+        weight: &Tensor,
+        bias: &Tensor,
+        _y: &Tensor,
+        grad: &Tensor,
+    ) -> Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
+        // Detached operands: a gradient that is kept must not keep the graph.
+        let (out_dim, in_dim) = weight.dims2()?;
+        let grad = grad.contiguous()?.reshape(((), out_dim))?;
+        let for_x =
+            if x.track_op() { Some(grad.matmul(&weight.detach())?.reshape(x.shape())?) } else { None };
+        let for_weight = if weight.track_op() {
+            Some(grad.t()?.matmul(&x.detach().reshape(((), in_dim))?)?)
+        } else {
+            None
+        };
+        let for_bias = if bias.track_op() {
+            Some(tensor(column_sum(lend(&grad).values()?, out_dim), bias.shape())?)
+        } else {
+            None
+        };
+        Ok((for_x, for_weight, for_bias))
+    }
+}
+
+/// `x Wᵀ` with the constant `W` inside the operation, so that backward has nothing to do for it: for devices and dtypes
+/// that [`Affine`] does not serve.
 struct FrozenLinear {
     weight: Tensor,
 }

@@ -3,7 +3,7 @@
 use candle_core::{Result, Tensor};
 use candle_nn::var_builder::VarBuilder;
 
-use crate::activation::{gelu, silu};
+use crate::activation::{gated_silu, gelu};
 use crate::linear::Linear;
 
 /// `fc2(gelu(fc1(x)))` with the tanh formula; parameters `fc1` and `fc2`.
@@ -51,7 +51,6 @@ impl Mlp {
 pub struct GatedMlp {
     project: Linear,
     out: Linear,
-    hidden: usize,
 }
 
 impl GatedMlp {
@@ -60,11 +59,7 @@ impl GatedMlp {
     /// # Errors
     /// A stored parameter of another shape.
     pub fn new(dim: usize, hidden: usize, project: VarBuilder, out: VarBuilder) -> Result<Self> {
-        Ok(Self {
-            project: Linear::new(dim, 2 * hidden, project)?,
-            out: Linear::new(hidden, dim, out)?,
-            hidden,
-        })
+        Ok(Self { project: Linear::new(dim, 2 * hidden, project)?, out: Linear::new(hidden, dim, out)? })
     }
 
     /// `(..., dim)` to the same shape.
@@ -72,10 +67,6 @@ impl GatedMlp {
     /// # Errors
     /// Tensor arithmetic.
     pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
-        let both = self.project.forward(x)?;
-        let last = both.rank() - 1;
-        let value = both.narrow(last, 0, self.hidden)?;
-        let gate = both.narrow(last, self.hidden, self.hidden)?;
-        self.out.forward(&value.mul(&silu(&gate)?)?)
+        self.out.forward(&gated_silu(&self.project.forward(x)?)?)
     }
 }

@@ -4,11 +4,16 @@ use candle_core::{D, Result, Tensor};
 use candle_nn::init::Init;
 use candle_nn::var_builder::VarBuilder;
 
+use crate::kernel::normalise::{Floor, Normalise};
+
 /// Layer norm without parameters over the last dimension: `(x - mean) / sqrt(var + eps)`, biased variance.
 ///
 /// # Errors
 /// Tensor arithmetic.
 pub fn layer_norm(x: &Tensor, eps: f64) -> Result<Tensor> {
+    if let Some(y) = Normalise::layer(eps).apply(x, None, None)? {
+        return Ok(y);
+    }
     let centred = x.broadcast_sub(&x.mean_keepdim(D::Minus1)?)?;
     let deviation = (centred.sqr()?.mean_keepdim(D::Minus1)? + eps)?.sqrt()?;
     centred.broadcast_div(&deviation)
@@ -19,6 +24,9 @@ pub fn layer_norm(x: &Tensor, eps: f64) -> Result<Tensor> {
 /// # Errors
 /// Tensor arithmetic.
 pub fn rms_norm(x: &Tensor, weight: &Tensor, eps: f64) -> Result<Tensor> {
+    if let Some(y) = Normalise::rms(Floor::Add(eps as f32)).apply(x, Some(weight), None)? {
+        return Ok(y);
+    }
     let size = (x.sqr()?.mean_keepdim(D::Minus1)? + eps)?.sqrt()?;
     x.broadcast_div(&size)?.broadcast_mul(weight)
 }
@@ -26,9 +34,9 @@ pub fn rms_norm(x: &Tensor, weight: &Tensor, eps: f64) -> Result<Tensor> {
 /// Layer norm with scale and shift; parameters `weight` and `bias`.
 #[derive(Clone, Debug)]
 pub struct LayerNorm {
-    weight: Tensor,
-    bias: Tensor,
-    eps: f64,
+    pub(crate) weight: Tensor,
+    pub(crate) bias: Tensor,
+    pub(crate) eps: f64,
 }
 
 impl LayerNorm {
@@ -47,9 +55,15 @@ impl LayerNorm {
     /// # Errors
     /// Tensor arithmetic.
     pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
+        if let Some(y) = Normalise::layer(self.eps).apply(x, Some(&self.weight), Some(&self.bias))? {
+            return Ok(y);
+        }
         layer_norm(x, self.eps)?.broadcast_mul(&self.weight)?.broadcast_add(&self.bias)
     }
 }
+
+/// Where the mean square is below this, [`RmsNorm`] is linear.
+const LEAST_SQUARE: f64 = 1e-16;
 
 /// `g x / max(|x| / sqrt(dim), 1e-8)`: the latent action model's RMS norm; parameter `g`.
 #[derive(Clone, Debug)]
@@ -71,8 +85,12 @@ impl RmsNorm {
     /// # Errors
     /// Tensor arithmetic.
     pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
+        let norm = Normalise::rms(Floor::Least(LEAST_SQUARE as f32));
+        if let Some(y) = norm.apply(x, Some(&self.gain), None)? {
+            return Ok(y);
+        }
         // The clamp is below the root: max(sqrt(m), 1e-8) = sqrt(max(m, 1e-16)), and the root has a slope everywhere.
-        let size = x.sqr()?.mean_keepdim(D::Minus1)?.maximum(1e-16)?.sqrt()?;
+        let size = x.sqr()?.mean_keepdim(D::Minus1)?.maximum(LEAST_SQUARE)?.sqrt()?;
         x.broadcast_div(&size)?.broadcast_mul(&self.gain)
     }
 }

@@ -92,7 +92,8 @@ impl Params {
         match vars.get(name) {
             Some(var) => var.set(&value),
             None => {
-                vars.insert(name.to_string(), Var::from_tensor(&value)?);
+                // Detached first: a variable of somebody else's is copied, not shared.
+                vars.insert(name.to_string(), Var::from_tensor(&value.detach())?);
                 Ok(())
             }
         }
@@ -129,17 +130,17 @@ impl Params {
                 extra: first(&report.left),
             });
         }
-        self.set_checked(file, &tensors, &report)
+        self.set_checked(file, &tensors, &report, true)
     }
 
     /// Sets the variables that the file has under the same name; the rest stays as it is. For published weights.
     ///
     /// # Errors
-    /// [`Error::Tensor`] for a tensor of another shape; the variables are unchanged then.
+    /// [`Error::Tensor`] for a tensor of another shape; the variables are unchanged then. Another dtype is cast.
     pub fn load_matching(&self, file: &Path) -> std::result::Result<LoadReport, Error> {
         let tensors = read_tensors(file)?;
         let report = self.matching(&tensors);
-        self.set_checked(file, &tensors, &report)?;
+        self.set_checked(file, &tensors, &report, false)?;
         Ok(report)
     }
 
@@ -155,21 +156,30 @@ impl Params {
         file: &Path,
         tensors: &BTreeMap<String, Tensor>,
         report: &LoadReport,
+        same_dtype: bool,
     ) -> std::result::Result<(), Error> {
         let vars = self.lock();
+        let mut values = Vec::with_capacity(report.used.len());
         for name in &report.used {
             let (found, expected) = (&tensors[name], &vars[name]);
-            if found.shape() != expected.shape() {
-                return Err(Error::Tensor {
-                    file: file.to_path_buf(),
-                    name: name.clone(),
-                    found: format!("{:?} {:?}", found.dtype(), found.dims()),
-                    expected: format!("{:?} {:?}", expected.dtype(), expected.dims()),
-                });
+            let fits =
+                found.shape() == expected.shape() && (!same_dtype || found.dtype() == expected.dtype());
+            // A dtype that cannot be cast is as foreign as another shape.
+            match found.to_dtype(expected.dtype()) {
+                Ok(value) if fits => values.push((expected, value.to_device(&self.device)?)),
+                _ => {
+                    return Err(Error::Tensor {
+                        file: file.to_path_buf(),
+                        name: name.clone(),
+                        found: format!("{:?} {:?}", found.dtype(), found.dims()),
+                        expected: format!("{:?} {:?}", expected.dtype(), expected.dims()),
+                    });
+                }
             }
         }
-        for name in &report.used {
-            vars[name].set(&tensors[name].to_dtype(self.dtype)?.to_device(&self.device)?)?;
+        // Nothing is set before everything fits.
+        for (var, value) in values {
+            var.set(&value)?;
         }
         Ok(())
     }

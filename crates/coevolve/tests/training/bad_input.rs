@@ -26,7 +26,7 @@ fn unknown_keys_and_wrong_values_are_refused_by_name() {
     holds(&config.with("data.batch").unwrap_err(), &["no `=` found", "KEY=VALUE"]);
     holds(&config.with("data.batch=many").unwrap_err(), &["--set data.batch=many", "many"]);
     holds(&config.with("data.frames=1").unwrap_err(), &["data.frames is 1", "at least 2"]);
-    holds(&config.with("dit.in_channels=7").unwrap_err(), &["dit.in_channels is 7", "192"]);
+    holds(&config.with("dit.in_channels=7").unwrap_err(), &["dit.in_channels is 7", "48"]);
     holds(
         &config.with("schedule.checkpoint_every=30").unwrap_err(),
         &["30", "multiple of schedule.log_every = 25"],

@@ -1,0 +1,366 @@
+//! The transformer: causality, gradients, what a frozen one passes, names and sizes of the published model.
+
+mod support;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex};
+
+use candle_core::{DType, Device, Result, Shape, Tensor, Var};
+use candle_nn::init::Init;
+use candle_nn::var_builder::{SimpleBackend, VarBuilder};
+use cola_dit_world::{ActionConditioner, Conditions, DitConfig, DitWorld};
+use cola_flow::{Given, corrupt, velocity_loss};
+use cola_nn::Params;
+use support::{DEVICE, changed_from, config, empty, flat, largest_difference, named, normal, randomise};
+
+const FRAMES: usize = 4;
+
+/// Latents of two clips, odd in height so that patches are padded.
+fn latents() -> Result<Tensor> {
+    normal("latents", (2, 3, FRAMES, 5, 6))
+}
+
+fn times() -> Result<Tensor> {
+    Tensor::new(&[300f32, 800.0], &DEVICE)
+}
+
+/// Frame 0 given in one clip, frames 0 and 2 in the other.
+fn mixed() -> Result<Given> {
+    Given::from_mask(&Tensor::new(&[[0f32, 1.0, 1.0, 1.0], [0.0, 1.0, 0.0, 1.0]], &DEVICE)?)
+}
+
+fn conditions(action: Option<Tensor>) -> Conditions {
+    Conditions::new(action, 5.0, 40, 48)
+}
+
+/// Transformer and conditioner with every parameter drawn at random.
+struct World {
+    backbone: Params,
+    action: Params,
+    config: DitConfig,
+}
+
+impl World {
+    fn fresh() -> Result<Self> {
+        let world = Self { backbone: empty(), action: empty(), config: config() };
+        world.dit(true)?;
+        world.conditioner(true)?;
+        Ok(world)
+    }
+
+    fn random() -> Result<Self> {
+        let world = Self::fresh()?;
+        randomise(&world.backbone)?;
+        randomise(&world.action)?;
+        Ok(world)
+    }
+
+    fn dit(&self, trains: bool) -> Result<DitWorld> {
+        DitWorld::new(&self.config, self.backbone.builder(trains))
+    }
+
+    fn conditioner(&self, trains: bool) -> Result<ActionConditioner> {
+        ActionConditioner::new(&self.config, self.action.builder(trains))
+    }
+
+    fn velocity(&self, x: &Tensor, actions: &Tensor, given: Option<&Given>) -> Result<Tensor> {
+        let rows = self.conditioner(false)?.forward(actions)?;
+        self.dit(false)?.forward(x, &times()?, given, &conditions(Some(rows)))
+    }
+}
+
+/// The velocity of frame `f`.
+fn frame(velocity: &Tensor, f: usize) -> Result<Vec<f32>> {
+    flat(&velocity.narrow(2, f, 1)?)
+}
+
+#[test]
+fn later_frames_and_actions_do_not_change_earlier_velocities_bit_for_bit() -> Result<()> {
+    let world = World::random()?;
+    let (x, actions) = (latents()?, normal("actions", (2, FRAMES - 1, 5))?);
+    for given in [None, Some(mixed()?)] {
+        let velocity = world.velocity(&x, &actions, given.as_ref())?;
+        assert_eq!(velocity.dims(), [2, 6, FRAMES, 5, 6]);
+        for kept in 1..FRAMES {
+            let frames = world.velocity(&changed_from(&x, 2, kept)?, &actions, given.as_ref())?;
+            // Action `kept - 1` produced frame `kept`, the first that may change.
+            let acted = world.velocity(&x, &changed_from(&actions, 1, kept - 1)?, given.as_ref())?;
+            for f in 0..FRAMES {
+                let what = format!("{kept} frames kept, frame {f}, {given:?}");
+                assert_eq!(frame(&velocity, f)? == frame(&frames, f)?, f < kept, "latents: {what}");
+                assert_eq!(frame(&velocity, f)? == frame(&acted, f)?, f < kept, "actions: {what}");
+            }
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn clips_of_a_batch_do_not_see_each_other() -> Result<()> {
+    let world = World::random()?;
+    let (x, actions) = (latents()?, normal("actions", (2, FRAMES - 1, 5))?);
+    let other = Tensor::cat(&[x.narrow(0, 0, 1)?.affine(-1.0, 1.0)?, x.narrow(0, 1, 1)?], 0)?;
+    let second = |x: &Tensor| flat(&world.velocity(x, &actions, None)?.narrow(0, 1, 1)?);
+    assert_eq!(second(&x)?, second(&other)?);
+    Ok(())
+}
+
+#[test]
+fn no_frame_given_is_the_same_as_no_mask() -> Result<()> {
+    let world = World::random()?;
+    let (x, actions) = (latents()?, normal("actions", (2, FRAMES - 1, 5))?);
+    let all = Given::from_mask(&Tensor::ones((2, FRAMES), DType::F32, &DEVICE)?)?;
+    assert_eq!(
+        flat(&world.velocity(&x, &actions, None)?)?,
+        flat(&world.velocity(&x, &actions, Some(&all))?)?
+    );
+    assert_ne!(
+        flat(&world.velocity(&x, &actions, None)?)?,
+        flat(&world.velocity(&x, &actions, Some(&mixed()?))?)?
+    );
+    Ok(())
+}
+
+#[test]
+fn actions_of_zero_modulation_are_no_actions() -> Result<()> {
+    let dit = World::random()?.dit(false)?;
+    let zero = Tensor::zeros((2, FRAMES, 6 * 16), DType::F32, &DEVICE)?;
+    for given in [None, Some(mixed()?)] {
+        let velocity =
+            |action| flat(&dit.forward(&latents()?, &times()?, given.as_ref(), &conditions(action))?);
+        assert_eq!(velocity(None)?, velocity(Some(zero.clone()))?);
+    }
+    Ok(())
+}
+
+#[test]
+fn one_frame_rate_for_all_clips_is_the_same_as_one_each() -> Result<()> {
+    let dit = World::random()?.dit(false)?;
+    let velocity = |fps: &[f64]| {
+        let conditions = Conditions { fps: fps.to_vec(), ..conditions(None) };
+        flat(&dit.forward(&latents()?, &times()?, Some(&mixed()?), &conditions)?)
+    };
+    assert_eq!(velocity(&[5.0])?, velocity(&[5.0, 5.0])?);
+    assert_ne!(velocity(&[5.0])?, velocity(&[5.0, 24.0])?);
+    Ok(())
+}
+
+#[test]
+fn stored_rotary_frequencies_are_used() -> Result<()> {
+    let world = World::random()?;
+    let velocity = || flat(&world.dit(false)?.forward(&latents()?, &times()?, None, &conditions(None))?);
+    let computed = velocity()?;
+    let head = world.config.hidden_size / world.config.num_heads;
+    let freqs: Vec<f32> = (0..head / 2).map(|j| 10_000f32.powf(-2.0 * j as f32 / head as f32)).collect();
+    world.backbone.set("rope.freqs", &Tensor::new(freqs.as_slice(), &DEVICE)?)?;
+    let stored = velocity()?;
+    assert!(computed.iter().zip(&stored).all(|(a, b)| (a - b).abs() < 1e-4));
+    world.backbone.set("rope.freqs", &Tensor::zeros(head / 2, DType::F32, &DEVICE)?)?;
+    assert_ne!(velocity()?, computed);
+    Ok(())
+}
+
+#[test]
+fn a_configuration_that_fails_its_check_builds_nothing() {
+    let params = empty();
+    let refusal = DitWorld::new(&DitConfig { num_heads: 3, ..config() }, params.trainable());
+    let refusal = refusal.expect_err("3 heads").to_string();
+    assert!(refusal.contains("dit.hidden_size is 16") && refusal.contains("multiple of 6"), "{refusal}");
+    assert_eq!(params.count(), 0);
+}
+
+/// A loss over every output channel of every frame, each weighed at random.
+fn weighed(velocity: &Tensor) -> Result<Tensor> {
+    velocity.mul(&normal("upstream", velocity.shape())?)?.sum_all()
+}
+
+#[test]
+fn every_parameter_of_both_networks_learns() -> Result<()> {
+    for given in [None, Some(mixed()?)] {
+        let world = World::random()?;
+        let (x, actions) =
+            (Var::from_tensor(&latents()?)?, Var::from_tensor(&normal("actions", (2, 3, 5))?)?);
+        let rows = world.conditioner(true)?.forward(actions.as_tensor())?;
+        let velocity =
+            world.dit(true)?.forward(x.as_tensor(), &times()?, given.as_ref(), &conditions(Some(rows)))?;
+        let (backbone, action) = (world.backbone.vars(), world.action.vars());
+        let learning = named(&backbone).chain(named(&action)).chain([("x", &x), ("actions", &actions)]);
+        let complaints = cola_golden::gradients_cover(&weighed(&velocity)?.backward()?, learning, [])?;
+        assert!(complaints.is_empty(), "{complaints:#?}");
+    }
+    Ok(())
+}
+
+#[test]
+fn a_frozen_backbone_passes_gradient_to_conditioner_and_actions_and_receives_none() -> Result<()> {
+    let world = World::random()?;
+    let actions = Var::from_tensor(&normal("actions", (2, FRAMES - 1, 5))?)?;
+    let rows = world.conditioner(true)?.forward(actions.as_tensor())?;
+    let noised = corrupt(&latents()?, &normal("noise", (2, 3, FRAMES, 5, 6))?, &times()?, &mixed()?)?;
+    let velocity =
+        world.dit(false)?.forward(&noised.x, &noised.t, Some(&noised.given), &conditions(Some(rows)))?;
+    let grads = velocity_loss(&velocity, &noised)?.mean_all()?.backward()?;
+    let (backbone, action) = (world.backbone.vars(), world.action.vars());
+    let learning = named(&action).chain([("actions", &actions)]);
+    let complaints = cola_golden::gradients_cover(&grads, learning, named(&backbone))?;
+    assert!(complaints.is_empty(), "{complaints:#?}");
+    Ok(())
+}
+
+#[test]
+fn a_frozen_conditioner_passes_gradient_to_the_actions_and_receives_none() -> Result<()> {
+    let world = World::random()?;
+    let actions = Var::from_tensor(&normal("actions", (2, FRAMES - 1, 5))?)?;
+    let rows = world.conditioner(false)?.forward(actions.as_tensor())?;
+    let velocity = world.dit(true)?.forward(&latents()?, &times()?, None, &conditions(Some(rows)))?;
+    let (backbone, action) = (world.backbone.vars(), world.action.vars());
+    let learning = named(&backbone).chain([("actions", &actions)]);
+    let complaints =
+        cola_golden::gradients_cover(&weighed(&velocity)?.backward()?, learning, named(&action))?;
+    assert!(complaints.is_empty(), "{complaints:#?}");
+    Ok(())
+}
+
+#[test]
+fn a_frozen_model_keeps_no_history() -> Result<()> {
+    let world = World::random()?;
+    assert!(!world.velocity(&latents()?, &normal("actions", (2, 3, 5))?, Some(&mixed()?))?.track_op());
+    Ok(())
+}
+
+/// A fresh temporal block is the identity: the last layers of both branches are zero. Nothing passes them backward, and
+/// the block's table only scales branches that are zero. The frame-rate embedder ends in a zero layer too.
+#[test]
+fn a_fresh_model_moves_all_but_what_stands_before_a_zero_layer() -> Result<()> {
+    let world = World::fresh()?;
+    let velocity = world.dit(true)?.forward(&latents()?, &times()?, Some(&mixed()?), &conditions(None))?;
+    let grads = weighed(&velocity)?.backward()?;
+    let mut still = BTreeSet::new();
+    for (name, var) in world.backbone.vars() {
+        let moves = match grads.get(var.as_tensor()) {
+            Some(gradient) => flat(gradient)?.iter().any(|value| *value != 0.0),
+            None => false,
+        };
+        if !moves {
+            still.insert(name);
+        }
+    }
+    let mut expected: BTreeSet<String> =
+        ["fps_embedder.mlp.0.bias", "fps_embedder.mlp.0.weight"].map(String::from).into();
+    for i in 0..world.config.depth {
+        for name in [
+            "scale_shift_table",
+            "attn.qkv.weight",
+            "attn.qkv.bias",
+            "attn.q_norm.weight",
+            "attn.k_norm.weight",
+            "mlp.fc1.weight",
+            "mlp.fc1.bias",
+        ] {
+            expected.insert(format!("temporal_blocks.{i}.{name}"));
+        }
+    }
+    assert_eq!(still, expected);
+    Ok(())
+}
+
+#[test]
+fn the_unused_half_of_the_output_channels_learns_nothing_from_the_loss() -> Result<()> {
+    let world = World::random()?;
+    let noised = corrupt(&latents()?, &normal("noise", (2, 3, FRAMES, 5, 6))?, &times()?, &mixed()?)?;
+    let velocity = world.dit(true)?.forward(&noised.x, &noised.t, Some(&noised.given), &conditions(None))?;
+    let grads = velocity_loss(&velocity, &noised)?.mean_all()?.backward()?;
+    let weight = world.backbone.get("final_layer.linear.weight").expect("a last layer");
+    let gradient = grads.get(weight.as_tensor()).expect("a gradient");
+    // Rows are (row, column of the patch, channel), six channels, of which three are the velocity.
+    for (index, row) in gradient.to_vec2::<f32>()?.iter().enumerate() {
+        assert_eq!(row.iter().any(|value| *value != 0.0), index % 6 < 3, "output {index}");
+    }
+    Ok(())
+}
+
+#[test]
+fn the_velocity_of_a_half_precision_model_is_f32() -> Result<()> {
+    let params = Params::seeded(0, DType::BF16, &DEVICE);
+    let dit = DitWorld::new(&config(), params.frozen())?;
+    let velocity =
+        dit.forward(&latents()?.to_dtype(DType::BF16)?, &times()?, Some(&mixed()?), &conditions(None))?;
+    assert_eq!(velocity.dtype(), DType::F32);
+    let full = DitWorld::new(&config(), empty().frozen())?;
+    let exact = full.forward(&latents()?, &times()?, Some(&mixed()?), &conditions(None))?;
+    let scale = exact.abs()?.max_all()?.to_scalar::<f32>()?;
+    assert!(largest_difference(&velocity, &exact)? < 0.05 * scale);
+    Ok(())
+}
+
+/// Notes what a model asks for and hands out zeros without storage of their own.
+#[derive(Clone, Default)]
+struct Recorder(Arc<Mutex<BTreeMap<String, Vec<usize>>>>);
+
+impl SimpleBackend for Recorder {
+    fn get(&self, shape: Shape, name: &str, _: Init, dtype: DType, device: &Device) -> Result<Tensor> {
+        let mut seen = self.0.lock().expect("no test panics while recording");
+        assert!(
+            seen.insert(name.to_string(), shape.dims().to_vec()).is_none(),
+            "`{name}` is asked for twice"
+        );
+        Tensor::zeros((), dtype, device)?.broadcast_as(shape)
+    }
+
+    fn get_unchecked(&self, name: &str, _: DType, _: &Device) -> Result<Tensor> {
+        candle_core::bail!("`{name}` has no shape to record")
+    }
+
+    fn contains_tensor(&self, _: &str) -> bool {
+        false
+    }
+}
+
+/// Names and shapes of what `build` asks for.
+fn record(build: impl FnOnce(VarBuilder) -> Result<()>) -> Result<BTreeMap<String, Vec<usize>>> {
+    let recorder = Recorder::default();
+    build(VarBuilder::from_backend(Box::new(recorder.clone()), DType::F32, DEVICE))?;
+    let seen = recorder.0.lock().expect("no test panics while recording");
+    Ok(seen.clone())
+}
+
+fn count(parameters: &BTreeMap<String, Vec<usize>>) -> usize {
+    parameters.values().map(|shape| shape.iter().product::<usize>()).sum()
+}
+
+#[test]
+fn the_paper_form_has_the_published_names_and_shapes() -> Result<()> {
+    let published: BTreeMap<String, Vec<usize>> = include_str!("data/stdit3_xl2.txt")
+        .lines()
+        .filter(|line| !line.starts_with('#'))
+        .map(|line| {
+            let (name, shape) = line.split_once(' ').expect("a name and a shape");
+            (name.to_string(), shape.split('x').map(|size| size.parse().expect("a size")).collect())
+        })
+        .collect();
+    let built = record(|vb| DitWorld::new(&DitConfig::paper(), vb).map(|_| ()))?;
+    for (name, shape) in &published {
+        assert_eq!(built.get(name), Some(shape), "{name}");
+    }
+    assert_eq!(built.keys().find(|name| !published.contains_key(*name)), None, "not in the published model");
+    assert_eq!(count(&built), 904_066_592);
+    Ok(())
+}
+
+#[test]
+fn the_papers_action_module_has_74_million_parameters() -> Result<()> {
+    let built = record(|vb| ActionConditioner::new(&DitConfig::paper(), vb).map(|_| ()))?;
+    let part = |prefix: &str| -> usize {
+        built
+            .iter()
+            .filter(|(name, _)| name.starts_with(prefix))
+            .map(|(_, shape)| shape.iter().product::<usize>())
+            .sum()
+    };
+    assert_eq!(part("input."), 1_403_136);
+    assert_eq!(part("blocks."), 6 * 10_624_896);
+    assert_eq!(part("output."), 9_297_792);
+    assert_eq!(part("no_action"), 1152);
+    assert_eq!(count(&built), 74_450_304 + 1152);
+    Ok(())
+}

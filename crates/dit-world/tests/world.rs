@@ -1,0 +1,195 @@
+//! Rollouts: what they start with, what they depend on, what they refuse.
+
+mod support;
+
+use candle_core::{Result, Tensor};
+use cola_dit_world::{
+    ActionConditioner, ActionConfig, CodecConfig, DitConfig, DitWorld, RolloutConfig, SpaceToDepth,
+    WorldModel,
+};
+use cola_flow::{SamplerConfig, Shift, TimeConfig, TimeDistribution};
+use cola_nn::Params;
+use cola_random::{stream, uniforms};
+use support::{DEVICE, changed_from, config, empty, flat, largest_difference, normal, randomise};
+
+/// A world over pictures of 4 x 4 pixels, and the parameters of its conditioner.
+fn world(pred_sigma: bool) -> Result<(WorldModel, Params)> {
+    let action = ActionConfig { output_norm: true, ..config().action };
+    let config = DitConfig { in_channels: 12, patch: 1, pred_sigma, action, ..config() };
+    let (backbone, action, codec) = (empty(), empty(), empty());
+    DitWorld::new(&config, backbone.trainable())?;
+    ActionConditioner::new(&config, action.trainable())?;
+    randomise(&backbone)?;
+    randomise(&action)?;
+    // Latents around zero, as a fitted codec has them.
+    let plain = CodecConfig { factor: 2, whiten: 0.0 };
+    let (shift, scale) = SpaceToDepth::fit(&plain, &start(4, 3)?)?;
+    codec.set("shift", &shift)?;
+    codec.set("scale", &scale)?;
+    let world = WorldModel {
+        codec: Box::new(SpaceToDepth::new(&plain, codec.frozen())?),
+        dit: DitWorld::new(&config, backbone.frozen())?,
+        conditioner: ActionConditioner::new(&config, action.frozen())?,
+    };
+    Ok((world, action))
+}
+
+/// `(b, frames, 3, 4, 4)` in `[0, 1]`.
+fn start(b: usize, frames: usize) -> Result<Tensor> {
+    let values = uniforms(b * frames * 48, 0.0, 1.0, &mut stream(2, "start", 0, 0));
+    Tensor::from_vec(values, (b, frames, 3, 4, 4), &DEVICE)
+}
+
+/// Two frames of history in a window of four.
+fn rollout_config() -> RolloutConfig {
+    RolloutConfig {
+        sampler: SamplerConfig { steps: 3, guidance: 2.0 },
+        time: TimeConfig { distribution: TimeDistribution::LogitNormal, shift: Shift::None },
+        window: 4,
+        context: 2,
+        frames_per_latent: 1,
+        fps: 5.0,
+        seed: 0,
+    }
+}
+
+fn frames(video: &Tensor, start: usize, count: usize) -> Result<Vec<f32>> {
+    flat(&video.narrow(1, start, count)?)
+}
+
+#[test]
+fn a_rollout_longer_than_the_window_begins_with_its_start() -> Result<()> {
+    let (world, _) = world(false)?;
+    for known in [1, 2, 3, 5] {
+        let start = start(2, known)?;
+        let video =
+            world.rollout(&start, Some(&normal("actions", (2, 8, 5))?), 8, &[0, 1], &rollout_config())?;
+        assert_eq!(video.dims(), [2, 9, 3, 4, 4]);
+        assert!(largest_difference(&video.narrow(1, 0, known)?, &start)? < 1e-5, "{known} frames");
+        let values = flat(&video)?;
+        assert!(values.iter().all(|value| (0.0..=1.0).contains(value)));
+        assert_ne!(frames(&video, known, 1)?, frames(&video, 8, 1)?);
+    }
+    Ok(())
+}
+
+#[test]
+fn a_rollout_with_nothing_to_add_is_the_start_through_the_codec() -> Result<()> {
+    let (world, _) = world(false)?;
+    let start = start(1, 3)?;
+    let video = world.rollout(&start, None, 2, &[0], &rollout_config())?;
+    assert_eq!(flat(&video)?, flat(&world.codec.decode(&world.codec.encode(&start)?, 3)?)?);
+    Ok(())
+}
+
+#[test]
+fn a_rollout_is_a_pure_function_of_seed_and_samples() -> Result<()> {
+    let (world, _) = world(false)?;
+    let (start, actions) = (start(2, 1)?, normal("actions", (2, 6, 5))?);
+    let roll = |seed: u64, samples: [u64; 2]| {
+        let config = RolloutConfig { seed, ..rollout_config() };
+        flat(&world.rollout(&start, Some(&actions), 6, &samples, &config)?)
+    };
+    assert_eq!(roll(3, [5, 9])?, roll(3, [5, 9])?);
+    assert_ne!(roll(3, [5, 9])?, roll(4, [5, 9])?);
+    assert_ne!(roll(3, [5, 9])?, roll(3, [5, 8])?);
+    Ok(())
+}
+
+/// The noise of a sample is the same to the last bit whatever else is in the batch. The velocity is not: a matrix product
+/// rounds a row differently when it has more rows beside it. So the pictures agree up to rounding.
+#[test]
+fn a_clip_rolls_out_alone_as_it_does_in_a_batch() -> Result<()> {
+    let (world, _) = world(false)?;
+    let (start, actions) = (start(2, 1)?, normal("actions", (2, 6, 5))?);
+    let config = rollout_config();
+    let both = world.rollout(&start, Some(&actions), 6, &[5, 9], &config)?;
+    for (clip, sample) in [(0, 5), (1, 9)] {
+        let one = |x: &Tensor| x.narrow(0, clip, 1);
+        let alone = world.rollout(&one(&start)?, Some(&one(&actions)?), 6, &[sample], &config)?;
+        let difference = largest_difference(&alone, &one(&both)?)?;
+        assert!(difference < 1e-5, "clip {clip}: {difference}");
+    }
+    Ok(())
+}
+
+#[test]
+fn later_actions_do_not_change_earlier_frames_bit_for_bit() -> Result<()> {
+    let (world, _) = world(true)?;
+    let (start, actions) = (start(2, 1)?, normal("actions", (2, 7, 5))?);
+    let roll = |actions: &Tensor| world.rollout(&start, Some(actions), 7, &[0, 1], &rollout_config());
+    let video = roll(&actions)?;
+    for kept in 0..7 {
+        let other = roll(&changed_from(&actions, 1, kept)?)?;
+        assert_eq!(frames(&video, 0, kept + 1)?, frames(&other, 0, kept + 1)?, "{kept} actions kept");
+        assert_ne!(frames(&video, kept + 1, 1)?, frames(&other, kept + 1, 1)?, "{kept} actions kept");
+    }
+    Ok(())
+}
+
+#[test]
+fn without_guidance_the_unconditional_branch_does_not_matter() -> Result<()> {
+    let (world, action) = world(false)?;
+    let start = start(1, 1)?;
+    // A constant shift of an action's input that the bias takes back: the same rows for these actions, others for zeros.
+    let actions = normal("actions", (1, 1, 5))?.repeat((1, 4, 1))?;
+    let roll = |guidance: f64| {
+        let config =
+            RolloutConfig { sampler: SamplerConfig { steps: 3, guidance }, window: 5, ..rollout_config() };
+        world.rollout(&start, Some(&actions), 4, &[0], &config)
+    };
+    let (plain, guided) = (roll(1.0)?, roll(3.0)?);
+    let weight = action.get("input.0.weight").expect("an input layer");
+    let bias = action.get("input.0.bias").expect("an input layer");
+    let taken_back = actions.get(0)?.narrow(0, 0, 1)?.matmul(&weight.as_tensor().t()?)?.squeeze(0)?;
+    bias.set(&(bias.as_detached_tensor() - taken_back)?)?;
+    weight.set(&(weight.as_detached_tensor() * 2.0)?)?;
+    let difference = largest_difference(&plain, &roll(1.0)?)?;
+    assert!(difference < 1e-4, "{difference}");
+    let difference = largest_difference(&guided, &roll(3.0)?)?;
+    assert!(difference > 1e-2, "{difference}");
+    Ok(())
+}
+
+#[test]
+fn a_model_without_actions_continues_by_the_transitions_alone() -> Result<()> {
+    let (world, _) = world(false)?;
+    let video = world.rollout(&start(1, 1)?, None, 5, &[0], &rollout_config())?;
+    assert_eq!(video.dims(), [1, 6, 3, 4, 4]);
+    Ok(())
+}
+
+#[test]
+fn a_history_that_fills_the_window_is_refused_with_both_numbers() -> Result<()> {
+    let (world, _) = world(false)?;
+    for context in [0, 4, 7] {
+        let config = RolloutConfig { context, ..rollout_config() };
+        let refusal = world.rollout(&start(1, 1)?, None, 5, &[0], &config).expect_err("no room").to_string();
+        assert!(
+            refusal.contains("window of 4 latent frames") && refusal.contains(&format!("keep {context} ")),
+            "{refusal}"
+        );
+    }
+    Ok(())
+}
+
+#[test]
+fn what_does_not_fit_is_refused_with_its_numbers() -> Result<()> {
+    let (world, _) = world(false)?;
+    let actions = normal("actions", (1, 5, 5))?;
+    let refusal = |known: usize, transitions: usize, samples: &[u64], frames_per_latent: usize| {
+        let config = RolloutConfig { frames_per_latent, ..rollout_config() };
+        let video = world.rollout(&start(1, known)?, Some(&actions), transitions, samples, &config);
+        Result::Ok(video.expect_err("it does not fit").to_string())
+    };
+    refusal(1, 6, &[0], 1)?; // five actions for six transitions
+    for (refusal, parts) in [
+        (refusal(1, 5, &[0, 1], 1)?, ["2 sample indices", "batch of 1"]),
+        (refusal(4, 2, &[0], 1)?, ["start of 4 latent frames", "rollout of 3"]),
+        (refusal(1, 5, &[0], 2)?, ["5 transitions", "of 2 transitions each"]),
+        (refusal(1, 5, &[0], 0)?, ["5 transitions", "of 0 transitions each"]),
+    ] {
+        assert!(parts.iter().all(|part| refusal.contains(part)), "{refusal}");
+    }
+    Ok(())
+}

@@ -1,0 +1,103 @@
+//! Where files are looked for, what is read from them, what is no reference file.
+
+mod support;
+
+use std::path::Path;
+use std::process::Command;
+
+use candle_core::{DType, Result};
+use cola_golden::{Golden, files, root};
+use support::{folder, open, write};
+
+#[test]
+fn without_a_variable_the_repositorys_own_copy_is_used() {
+    // The variable is process-wide: where a developer has set it, the other test covers both.
+    if std::env::var_os("COLA_GOLDEN_DIR").is_none() {
+        assert_eq!(root(), Path::new(env!("CARGO_MANIFEST_DIR")).join("data"));
+        assert!(!files("opensora-v1.2").is_empty() && !files("latent-action-model").is_empty());
+    }
+}
+
+#[test]
+fn an_absent_area_has_no_files() {
+    assert!(files("no-such-area").is_empty());
+}
+
+/// Run in a process of its own by the test below, which sets the variable.
+#[test]
+#[ignore = "only with COLA_GOLDEN_DIR set by another test"]
+fn prints_what_the_variable_leads_to() {
+    println!("root={}", root().display());
+    for file in files("area") {
+        println!("file={}", file.display());
+    }
+}
+
+#[test]
+fn the_variable_leads_to_another_folder_whose_files_come_in_order() {
+    let other = folder("other-root");
+    let area = other.join("area");
+    std::fs::create_dir_all(&area).expect("a writable target folder");
+    for name in ["b.safetensors", "a.safetensors", "README.md", "c.safetensors.part"] {
+        std::fs::write(area.join(name), "").expect("a writable target folder");
+    }
+    let output = Command::new(std::env::current_exe().expect("a running test"))
+        .args(["--ignored", "--exact", "--nocapture", "prints_what_the_variable_leads_to"])
+        .env("COLA_GOLDEN_DIR", &other)
+        .output()
+        .expect("this test again");
+    let text = String::from_utf8_lossy(&output.stdout);
+    let lines: Vec<&str> = text.lines().filter(|line| line.contains('=')).collect();
+    let file = |name: &str| format!("file={}", area.join(name).display());
+    let expected = [format!("root={}", other.display()), file("a.safetensors"), file("b.safetensors")];
+    assert_eq!(lines, expected, "{text}");
+}
+
+#[test]
+fn a_file_gives_its_name_numbers_and_tensors() -> Result<()> {
+    let golden = open("contents");
+    assert_eq!(golden.name(), "contents");
+    assert_eq!((golden.int("B"), golden.float("mlp_ratio")), (2, 4.0));
+    assert_eq!(golden.config()["temporal"], true);
+    assert!(golden.has("input.x") && !golden.has("x"));
+    assert_eq!(golden.input("x", DType::F64)?.to_vec1::<f64>()?, [1.0, 2.0, 3.0]);
+    assert_eq!(golden.input_var("x", DType::F32)?.to_vec1::<f32>()?, [1.0, 2.0, 3.0]);
+    assert_eq!(golden.names("grad.").collect::<Vec<_>>(), ["grad.input.x"]);
+    let weights = golden.weights("grad.", DType::F64)?;
+    assert_eq!(weights["input.x"].to_vec1::<f64>()?, [3.0, 3.0, 3.0]);
+    assert_eq!(weights.len(), 1);
+    Ok(())
+}
+
+#[test]
+#[should_panic(expected = "config has no whole number `depth`")]
+fn an_absent_number_stops_the_test_by_name() {
+    open("no-depth").int("depth");
+}
+
+#[test]
+#[should_panic(expected = "config has no number `temporal`")]
+fn a_truth_is_no_number() {
+    open("no-number").float("temporal");
+}
+
+#[test]
+#[should_panic(expected = "missing.safetensors: ")]
+fn a_missing_file_stops_the_test_by_name() {
+    Golden::open(Path::new("missing.safetensors"));
+}
+
+#[test]
+#[should_panic(expected = "cut.safetensors: ")]
+fn a_truncated_file_stops_the_test_by_name() {
+    let file = write("cut", &[("output.y", vec![1.0, 2.0])], None);
+    let bytes = std::fs::read(&file).expect("just written");
+    std::fs::write(&file, &bytes[..bytes.len() - 1]).expect("a writable target folder");
+    Golden::open(&file);
+}
+
+#[test]
+#[should_panic(expected = "metadata `config`")]
+fn a_configuration_that_is_no_json_stops_the_test_by_key() {
+    Golden::open(&write("no_json", &[("output.y", vec![1.0])], Some(&[("config", "{")])));
+}

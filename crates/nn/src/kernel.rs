@@ -1,0 +1,88 @@
+//! One-pass loops over f32 slices on the CPU: what the fused operations of the layers are made of.
+//!
+//! Rules that every loop here keeps: work is cut at places that depend on the shape only and sums are taken in a fixed
+//! order, so results are the same to the last bit on any number of threads and with any vector width; a row's result
+//! depends on that row alone.
+
+pub(crate) mod exp;
+pub(crate) mod groups;
+pub(crate) mod lanes;
+pub(crate) mod normalise;
+
+use std::ops::Deref;
+
+use candle_core::{CpuStorage, DType, Device, Layout, Result, Shape, Storage, Tensor};
+use rayon::prelude::*;
+
+/// Elements below which waking a thread costs more than it saves.
+const WORTH_THREADS: usize = 1 << 16;
+/// Elements that one task takes at least.
+const TASK: usize = 1 << 13;
+
+/// Whether the loops here can serve all of these tensors.
+pub(crate) fn serves(tensors: &[&Tensor]) -> bool {
+    tensors.iter().all(|tensor| {
+        matches!(tensor.device(), Device::Cpu) && tensor.dtype() == DType::F32 && tensor.elem_count() > 0
+    })
+}
+
+/// The values of a contiguous operand.
+pub(crate) fn values<'a>(storage: &'a CpuStorage, layout: &Layout) -> Result<&'a [f32]> {
+    let values = storage.as_slice::<f32>()?;
+    match layout.contiguous_offsets() {
+        Some((start, end)) => Ok(&values[start..end]),
+        None => candle_core::bail!("a fused operation got a tensor that is not contiguous"),
+    }
+}
+
+/// A contiguous tensor whose values are read.
+pub(crate) struct Lent<'a, G> {
+    storage: G,
+    layout: &'a Layout,
+}
+
+/// Keeps a tensor's storage readable.
+pub(crate) fn lend(tensor: &Tensor) -> Lent<'_, impl Deref<Target = Storage>> {
+    let (storage, layout) = tensor.storage_and_layout();
+    Lent { storage, layout }
+}
+
+impl<G: Deref<Target = Storage>> Lent<'_, G> {
+    pub(crate) fn values(&self) -> Result<&[f32]> {
+        match &*self.storage {
+            Storage::Cpu(storage) => values(storage, self.layout),
+            _ => candle_core::bail!("a fused operation got a tensor that is not on the CPU"),
+        }
+    }
+}
+
+/// A tensor from values, on the CPU.
+pub(crate) fn tensor(values: Vec<f32>, shape: &Shape) -> Result<Tensor> {
+    Tensor::from_vec(values, shape, &Device::Cpu)
+}
+
+/// Rows that one task takes.
+pub(crate) fn task_rows(width: usize) -> usize {
+    TASK.div_ceil(width.max(1))
+}
+
+/// Runs every task, on all threads if `elements` are worth it. Tasks write to memory of their own.
+pub(crate) fn for_each<T: Send>(
+    elements: usize,
+    tasks: impl Iterator<Item = T>,
+    run: impl Fn(T) + Send + Sync,
+) {
+    if elements < WORTH_THREADS || rayon::current_num_threads() == 1 {
+        tasks.for_each(run);
+    } else {
+        tasks.collect::<Vec<T>>().into_par_iter().for_each(run);
+    }
+}
+
+/// Compiles the body for the widest vectors of the machine that it runs on. The body has to be made of
+/// `#[inline(always)]` functions, or they stay at the narrow vectors that every x86-64 has. Products and sums are not
+/// contracted, so that the bits are those of the narrow code.
+#[inline(always)]
+pub(crate) fn vectorised<R>(body: impl FnOnce() -> R) -> R {
+    pulp::Arch::new().dispatch(body)
+}

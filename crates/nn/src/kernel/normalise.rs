@@ -1,0 +1,304 @@
+//! Norms over the last dimension with an optional scale and shift, each shared by groups of rows.
+
+use candle_core::{CpuStorage, CustomOp1, CustomOp2, CustomOp3, Layout, Result, Shape, Tensor};
+
+use super::groups::{Groups, cut, gather, runs};
+use super::{for_each, lanes, lend, serves, task_rows, tensor, values, vectorised};
+
+/// What keeps the root away from zero.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Floor {
+    /// Added to the mean square.
+    Add(f32),
+    /// The least mean square; rows below it are scaled by a constant.
+    Least(f32),
+}
+
+/// `(x - mean) / root (offset + scale) + shift`.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Normalise {
+    /// Subtract the mean?
+    pub(crate) centred: bool,
+    pub(crate) floor: Floor,
+    /// 0 for a scale that is a factor, 1 for one that is a change.
+    pub(crate) offset: f32,
+}
+
+/// Of one row.
+#[derive(Clone, Copy)]
+struct Statistics {
+    mean: f32,
+    inverse: f32,
+    /// The root is a constant: no gradient through it.
+    flat: bool,
+}
+
+impl Normalise {
+    pub(crate) fn layer(eps: f64) -> Self {
+        Self { centred: true, floor: Floor::Add(eps as f32), offset: 0.0 }
+    }
+
+    pub(crate) fn rms(floor: Floor) -> Self {
+        Self { centred: false, floor, offset: 0.0 }
+    }
+
+    /// Fused, if these tensors can be served. A shift needs a scale.
+    pub(crate) fn apply(
+        self,
+        x: &Tensor,
+        scale: Option<&Tensor>,
+        shift: Option<&Tensor>,
+    ) -> Result<Option<Tensor>> {
+        let given: Vec<&Tensor> = [Some(x), scale, shift].into_iter().flatten().collect();
+        let Some(&width) = x.dims().last() else { return Ok(None) };
+        if !serves(&given) {
+            return Ok(None);
+        }
+        let whole = Groups::whole(x.elem_count() / width);
+        let groups = |table: Option<&Tensor>| table.map_or(Some(whole), |table| Groups::new(x, table));
+        let (Some(scales), Some(shifts)) = (groups(scale), groups(shift)) else { return Ok(None) };
+        let op = Fused { norm: self, scales, shifts };
+        let x = x.contiguous()?;
+        match (scale, shift) {
+            (None, _) => x.apply_op1(op),
+            (Some(scale), None) => x.apply_op2(&scale.contiguous()?, op),
+            (Some(scale), Some(shift)) => x.apply_op3(&scale.contiguous()?, &shift.contiguous()?, op),
+        }
+        .map(Some)
+    }
+
+    #[inline(always)]
+    fn statistics(&self, x: &[f32]) -> Statistics {
+        let share = 1.0 / x.len() as f32;
+        let mean = if self.centred { lanes::sum(x, |x| x) * share } else { 0.0 };
+        let square = lanes::sum(x, |x| (x - mean) * (x - mean)) * share;
+        match self.floor {
+            Floor::Add(eps) => Statistics { mean, inverse: 1.0 / (square + eps).sqrt(), flat: false },
+            Floor::Least(least) if square < least => {
+                Statistics { mean, inverse: 1.0 / least.sqrt(), flat: true }
+            }
+            Floor::Least(_) => Statistics { mean, inverse: 1.0 / square.sqrt(), flat: false },
+        }
+    }
+
+    /// One row forward.
+    #[inline(always)]
+    pub(crate) fn row(&self, y: &mut [f32], x: &[f32], scale: Option<&[f32]>, shift: Option<&[f32]>) {
+        let Statistics { mean, inverse, .. } = self.statistics(x);
+        match scale {
+            None => {
+                for (y, x) in y.iter_mut().zip(x) {
+                    *y = (x - mean) * inverse;
+                }
+            }
+            Some(scale) => {
+                for ((y, x), scale) in y.iter_mut().zip(x).zip(scale) {
+                    *y = (x - mean) * inverse * (self.offset + scale);
+                }
+            }
+        }
+        if let Some(shift) = shift {
+            lanes::add(y, shift);
+        }
+    }
+
+    /// One row backward: writes the gradient of `x` to `dx` and the normed row to `normed`.
+    #[inline(always)]
+    pub(crate) fn row_back(
+        &self,
+        dx: &mut [f32],
+        normed: &mut [f32],
+        x: &[f32],
+        grad: &[f32],
+        scale: Option<&[f32]>,
+    ) {
+        let Statistics { mean, inverse, flat } = self.statistics(x);
+        for (normed, x) in normed.iter_mut().zip(x) {
+            *normed = (x - mean) * inverse;
+        }
+        match scale {
+            None => dx.copy_from_slice(grad),
+            Some(scale) => {
+                for ((dx, grad), scale) in dx.iter_mut().zip(grad).zip(scale) {
+                    *dx = grad * (self.offset + scale);
+                }
+            }
+        }
+        let share = 1.0 / x.len() as f32;
+        let average = if self.centred { lanes::sum(dx, |x| x) * share } else { 0.0 };
+        let along = if flat { 0.0 } else { lanes::dot(dx, normed) * share };
+        for (dx, normed) in dx.iter_mut().zip(normed.iter()) {
+            *dx = (*dx - average - normed * along) * inverse;
+        }
+    }
+}
+
+/// The operation; without a scale or shift its groups are one.
+struct Fused {
+    norm: Normalise,
+    scales: Groups,
+    shifts: Groups,
+}
+
+impl Fused {
+    fn forward(&self, x: &[f32], width: usize, scale: Option<&[f32]>, shift: Option<&[f32]>) -> CpuStorage {
+        let mut y = vec![0f32; x.len()];
+        let rows = task_rows(width);
+        let tasks = y.chunks_mut(rows * width).zip(x.chunks(rows * width)).enumerate();
+        for_each(x.len(), tasks, |(task, (y, x))| {
+            vectorised(
+                #[inline(always)]
+                || {
+                    for (row, (y, x)) in y.chunks_exact_mut(width).zip(x.chunks_exact(width)).enumerate() {
+                        let row = task * rows + row;
+                        let scale = scale.map(|scale| &scale[self.scales.range(row, width)]);
+                        let shift = shift.map(|shift| &shift[self.shifts.range(row, width)]);
+                        self.norm.row(y, x, scale, shift);
+                    }
+                },
+            );
+        });
+        CpuStorage::F32(y)
+    }
+
+    /// Gradients of `x`, scale and shift: of those that exist and have a history.
+    fn backward(
+        &self,
+        x: &Tensor,
+        scale: Option<&Tensor>,
+        shift: Option<&Tensor>,
+        grad: &Tensor,
+    ) -> Result<[Option<Tensor>; 3]> {
+        let width = x.dims().last().copied().unwrap_or(1);
+        let grad = grad.contiguous()?;
+        let (lent_x, lent_grad, lent_scale) = (lend(x), lend(&grad), scale.map(lend));
+        let (xs, grads) = (lent_x.values()?, lent_grad.values()?);
+        let scales = lent_scale.as_ref().map(|lent| lent.values()).transpose()?;
+        let runs = runs(xs.len() / width, [self.scales, self.shifts]);
+
+        let tracked = |table: Option<&Tensor>| table.is_some_and(Tensor::track_op);
+        let partial = |wanted: bool| vec![0f32; if wanted { runs.len() * width } else { 0 }];
+        let (wants_scale, wants_shift) = (tracked(scale), tracked(shift));
+        let (mut for_scale, mut for_shift) = (partial(wants_scale), partial(wants_shift));
+        let mut for_x = vec![0f32; xs.len()];
+        // An unwanted sum has no memory: its runs get empty slices.
+        let (scale_width, shift_width) =
+            (if wants_scale { width } else { 0 }, if wants_shift { width } else { 0 });
+        let mut scale_rest = for_scale.as_mut_slice();
+        let mut shift_rest = for_shift.as_mut_slice();
+        let tasks = runs.iter().zip(cut(&mut for_x, &runs, width)).map(|(run, dx)| {
+            let (scale_sum, rest) = std::mem::take(&mut scale_rest).split_at_mut(scale_width);
+            scale_rest = rest;
+            let (shift_sum, rest) = std::mem::take(&mut shift_rest).split_at_mut(shift_width);
+            shift_rest = rest;
+            (run, dx, scale_sum, shift_sum)
+        });
+        for_each(xs.len(), tasks, |(run, dx, scale_sum, shift_sum)| {
+            let span = run.start * width..run.end * width;
+            let scale = scales.map(|scales| &scales[self.scales.range(run.start, width)]);
+            let mut normed = vec![0f32; width];
+            vectorised(
+                #[inline(always)]
+                || {
+                    let rows = xs[span.clone()].chunks_exact(width).zip(grads[span].chunks_exact(width));
+                    for (dx, (x, grad)) in dx.chunks_exact_mut(width).zip(rows) {
+                        self.norm.row_back(dx, &mut normed, x, grad, scale);
+                        lanes::add_product(scale_sum, grad, &normed);
+                        lanes::add(shift_sum, grad);
+                    }
+                },
+            );
+        });
+
+        let table = |wanted: bool, partial: &[f32], groups: Groups, table: Option<&Tensor>| match table {
+            Some(table) if wanted => tensor(gather(partial, &runs, groups, width), table.shape()).map(Some),
+            _ => Ok(None),
+        };
+        Ok([
+            if x.track_op() { Some(tensor(for_x, x.shape())?) } else { None },
+            table(wants_scale, &for_scale, self.scales, scale)?,
+            table(wants_shift, &for_shift, self.shifts, shift)?,
+        ])
+    }
+}
+
+const NAME: &str = "normalise";
+
+fn last(layout: &Layout) -> usize {
+    layout.dims().last().copied().unwrap_or(1)
+}
+
+impl CustomOp1 for Fused {
+    fn name(&self) -> &'static str {
+        NAME
+    }
+
+    fn cpu_fwd(&self, x: &CpuStorage, layout: &Layout) -> Result<(CpuStorage, Shape)> {
+        Ok((self.forward(values(x, layout)?, last(layout), None, None), layout.shape().clone()))
+    }
+
+    fn bwd(&self, x: &Tensor, _y: &Tensor, grad: &Tensor) -> Result<Option<Tensor>> {
+        let [for_x, ..] = self.backward(x, None, None, grad)?;
+        Ok(for_x)
+    }
+}
+
+impl CustomOp2 for Fused {
+    fn name(&self) -> &'static str {
+        NAME
+    }
+
+    fn cpu_fwd(
+        &self,
+        x: &CpuStorage,
+        layout: &Layout,
+        scale: &CpuStorage,
+        scale_layout: &Layout,
+    ) -> Result<(CpuStorage, Shape)> {
+        let scale = values(scale, scale_layout)?;
+        Ok((self.forward(values(x, layout)?, last(layout), Some(scale), None), layout.shape().clone()))
+    }
+
+    fn bwd(
+        &self,
+        x: &Tensor,
+        scale: &Tensor,
+        _y: &Tensor,
+        grad: &Tensor,
+    ) -> Result<(Option<Tensor>, Option<Tensor>)> {
+        let [for_x, for_scale, _] = self.backward(x, Some(scale), None, grad)?;
+        Ok((for_x, for_scale))
+    }
+}
+
+impl CustomOp3 for Fused {
+    fn name(&self) -> &'static str {
+        NAME
+    }
+
+    fn cpu_fwd(
+        &self,
+        x: &CpuStorage,
+        layout: &Layout,
+        scale: &CpuStorage,
+        scale_layout: &Layout,
+        shift: &CpuStorage,
+        shift_layout: &Layout,
+    ) -> Result<(CpuStorage, Shape)> {
+        let (scale, shift) = (values(scale, scale_layout)?, values(shift, shift_layout)?);
+        let y = self.forward(values(x, layout)?, last(layout), Some(scale), Some(shift));
+        Ok((y, layout.shape().clone()))
+    }
+
+    fn bwd(
+        &self,
+        x: &Tensor,
+        scale: &Tensor,
+        shift: &Tensor,
+        _y: &Tensor,
+        grad: &Tensor,
+    ) -> Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
+        let [for_x, for_scale, for_shift] = self.backward(x, Some(scale), Some(shift), grad)?;
+        Ok((for_x, for_scale, for_shift))
+    }
+}

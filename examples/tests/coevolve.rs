@@ -1,0 +1,132 @@
+//! The main job as a user runs it: killed, resumed, given wrong input.
+
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+/// The example's program, which cargo builds beside this test.
+fn program() -> PathBuf {
+    let test = std::env::current_exe().expect("this program");
+    let profile = test.ancestors().nth(2).expect("the profile's folder");
+    let program = profile.join("examples").join(format!("coevolve{}", std::env::consts::EXE_SUFFIX));
+    assert!(program.is_file(), "{} is missing: build it with `cargo build --examples`", program.display());
+    program
+}
+
+/// A run of a few steps a phase, all outputs included.
+const SHORT: [&str; 14] = [
+    "--scale",
+    "smoke",
+    "--plan",
+    "LAM10+WARM10+E2E10",
+    "--set",
+    "data.batch=4",
+    "--set",
+    "evaluation.episodes=2",
+    "--set",
+    "evaluation.transitions=4",
+    "--set",
+    "evaluation.horizon=2",
+    "--set",
+    "evaluation.also_guidance=[]",
+];
+
+fn command(out: &Path, arguments: &[&str]) -> Command {
+    let mut command = Command::new(program());
+    command.arg("--out").arg(out).args(arguments).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command
+}
+
+fn run(out: &Path, arguments: &[&str]) -> Output {
+    command(out, arguments).output().expect("the program starts")
+}
+
+fn succeeds(output: &Output) -> String {
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    assert!(output.status.success(), "{}\n{}", text(&output.stdout), text(&output.stderr));
+    text(&output.stdout)
+}
+
+fn fails(output: &Output, parts: &[&str]) {
+    assert!(!output.status.success(), "it was to fail");
+    let text = String::from_utf8_lossy(&output.stderr);
+    for part in parts {
+        assert!(text.contains(part), "`{part}` is not in:\n{text}");
+    }
+}
+
+/// The files that say what was learned.
+fn result(out: &Path) -> Vec<(String, Vec<u8>)> {
+    let newest = out.join("checkpoints/step-00000030");
+    let mut files: Vec<PathBuf> =
+        std::fs::read_dir(newest).expect("the last checkpoint").map(|entry| entry.expect("a file").path()).collect();
+    files.extend(["log.jsonl", "curves.png", "rollouts.gif", "rollouts.png", "evaluation.json"].map(|f| out.join(f)));
+    files.sort();
+    files
+        .into_iter()
+        .map(|path| {
+            let name = path.strip_prefix(out).expect("below the output folder").display().to_string();
+            let bytes = std::fs::read(&path).unwrap_or_else(|error| panic!("{name}: {error}"));
+            (name, bytes)
+        })
+        .collect()
+}
+
+/// Kills a run as soon as this file exists (and a little later, to land inside a phase).
+fn kill_after(mut child: Child, file: &Path, later: Duration) {
+    let deadline = Instant::now() + Duration::from_secs(120);
+    while !file.exists() && Instant::now() < deadline {
+        if child.try_wait().expect("a child").is_some() {
+            break;
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    assert!(file.exists(), "{} never came", file.display());
+    std::thread::sleep(later);
+    // Already gone is fine, too: then there was nothing left to interrupt.
+    let _ = child.kill();
+    child.wait().expect("a child");
+}
+
+#[test]
+fn a_killed_run_resumes_to_the_same_bits_logs_and_pictures() {
+    let root = tempfile::tempdir().expect("a folder");
+    let through = root.path().join("through");
+    let told = succeeds(&run(&through, &SHORT));
+    for part in ["plan       LAM10+WARM10+E2E10", "unlike the paper:", "true actions", "sensitivity", "curves.png"] {
+        assert!(told.contains(part), "`{part}` is not in:\n{told}");
+    }
+    let expected = result(&through);
+
+    let killed = root.path().join("killed");
+    let start = |arguments: &[&str]| command(&killed, arguments).spawn().expect("the program starts");
+    // Before the first checkpoint, then inside the second and the third phase.
+    kill_after(start(&SHORT), &killed.join("config.toml"), Duration::ZERO);
+    kill_after(start(&["--resume"]), &killed.join("checkpoints/step-00000010"), Duration::from_millis(30));
+    kill_after(start(&["--resume"]), &killed.join("checkpoints/step-00000020"), Duration::from_millis(60));
+    succeeds(&run(&killed, &["--resume"]));
+    for ((name, found), (_, wanted)) in result(&killed).iter().zip(&expected) {
+        assert_eq!(found.len(), wanted.len(), "{name}");
+        assert!(found == wanted, "{name} differs");
+    }
+}
+
+#[test]
+fn wrong_input_is_refused_with_a_mend_and_earlier_outputs_stay() {
+    let root = tempfile::tempdir().expect("a folder");
+    let out = root.path().join("run");
+    std::fs::create_dir(&out).expect("a folder");
+    std::fs::write(out.join("config.toml"), "an earlier run").expect("a file");
+    fails(&run(&out, &SHORT), &["holds a run already", "--resume", "--out"]);
+    assert_eq!(std::fs::read_to_string(out.join("config.toml")).expect("the file"), "an earlier run");
+    fails(&run(&out, &["--resume"]), &["config.toml"]);
+
+    let free = root.path().join("free");
+    fails(&run(&free, &["--resume"]), &["no run to resume", "without --resume"]);
+    fails(&run(&free, &["--data", "no/such/folder"]), &["no/such/folder"]);
+    fails(&run(&free, &["--set", "lam.colour=3"]), &["there is no key `colour`", "codes"]);
+    fails(&run(&free, &["--set", "data.frames=17", "--set", "lam.max_frames=17"]), &["16", "17"]);
+    fails(&run(&free, &["--plan", "WARP3"]), &["WARP3", "WARM8K+E2E52K"]);
+    fails(&run(&free, &["--device", "cuda"]), &["--device"]);
+    assert!(!free.join("config.toml").exists(), "a run that never began left a configuration");
+}
