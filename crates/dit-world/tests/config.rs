@@ -45,7 +45,8 @@ fn a_clash_can_be_told_apart_by_code() {
 
 #[test]
 fn a_size_of_zero_names_its_field() {
-    let cases: [(fn(&mut DitConfig), &str); 12] = [
+    type Change = fn(&mut DitConfig);
+    let cases: [(Change, &str); 12] = [
         (|c| c.in_channels = 0, "dit.in_channels"),
         (|c| c.patch = 0, "dit.patch"),
         (|c| c.hidden_size = 0, "dit.hidden_size"),

@@ -12,26 +12,25 @@ use cola_nn::Params;
 use cola_random::{stream, uniforms};
 use support::{DEVICE, changed_from, config, empty, flat, largest_difference, normal, randomise};
 
-/// A world over pictures of 4 x 4 pixels, and the parameters of its conditioner.
+/// A world over pictures of 4 x 4 pixels, and its parameters.
 fn world(pred_sigma: bool) -> Result<(WorldModel, Params)> {
     let action = ActionConfig { output_norm: true, ..config().action };
     let config = DitConfig { in_channels: 12, patch: 1, pred_sigma, action, ..config() };
-    let (backbone, action, codec) = (empty(), empty(), empty());
-    DitWorld::new(&config, backbone.trainable())?;
-    ActionConditioner::new(&config, action.trainable())?;
-    randomise(&backbone)?;
-    randomise(&action)?;
+    let params = empty();
+    DitWorld::new(&config, params.trainable())?;
+    ActionConditioner::new(&config, params.trainable())?;
+    randomise(&params)?;
     // Latents around zero, as a fitted codec has them.
     let plain = CodecConfig { factor: 2, whiten: 0.0 };
     let (shift, scale) = SpaceToDepth::fit(&plain, &start(4, 3)?)?;
-    codec.set("shift", &shift)?;
-    codec.set("scale", &scale)?;
+    params.set("shift", &shift)?;
+    params.set("scale", &scale)?;
     let world = WorldModel {
-        codec: Box::new(SpaceToDepth::new(&plain, codec.frozen())?),
-        dit: DitWorld::new(&config, backbone.frozen())?,
-        conditioner: ActionConditioner::new(&config, action.frozen())?,
+        codec: Box::new(SpaceToDepth::new(&plain, params.frozen())?),
+        dit: DitWorld::new(&config, params.frozen())?,
+        conditioner: ActionConditioner::new(&config, params.frozen())?,
     };
-    Ok((world, action))
+    Ok((world, params))
 }
 
 /// `(b, frames, 3, 4, 4)` in `[0, 1]`.
@@ -96,6 +95,19 @@ fn a_rollout_is_a_pure_function_of_seed_and_samples() -> Result<()> {
     Ok(())
 }
 
+/// A model that says nothing leaves the noise as it is.
+#[test]
+fn every_window_draws_its_own_noise() -> Result<()> {
+    let (world, params) = world(false)?;
+    for name in ["final_layer.linear.weight", "final_layer.linear.bias"] {
+        let var = params.get(name).expect("a last layer");
+        var.set(&var.zeros_like()?)?;
+    }
+    let video = world.rollout(&start(1, 2)?, None, 5, &[0], &rollout_config())?; // two windows of two new frames
+    assert_ne!(frames(&video, 2, 2)?, frames(&video, 4, 2)?);
+    Ok(())
+}
+
 /// The noise of a sample is the same to the last bit whatever else is in the batch. The velocity is not: a matrix product
 /// rounds a row differently when it has more rows beside it. So the pictures agree up to rounding.
 #[test]
@@ -129,7 +141,7 @@ fn later_actions_do_not_change_earlier_frames_bit_for_bit() -> Result<()> {
 
 #[test]
 fn without_guidance_the_unconditional_branch_does_not_matter() -> Result<()> {
-    let (world, action) = world(false)?;
+    let (world, params) = world(false)?;
     let start = start(1, 1)?;
     // A constant shift of an action's input that the bias takes back: the same rows for these actions, others for zeros.
     let actions = normal("actions", (1, 1, 5))?.repeat((1, 4, 1))?;
@@ -139,8 +151,8 @@ fn without_guidance_the_unconditional_branch_does_not_matter() -> Result<()> {
         world.rollout(&start, Some(&actions), 4, &[0], &config)
     };
     let (plain, guided) = (roll(1.0)?, roll(3.0)?);
-    let weight = action.get("input.0.weight").expect("an input layer");
-    let bias = action.get("input.0.bias").expect("an input layer");
+    let weight = params.get("input.0.weight").expect("an input layer");
+    let bias = params.get("input.0.bias").expect("an input layer");
     let taken_back = actions.get(0)?.narrow(0, 0, 1)?.matmul(&weight.as_tensor().t()?)?.squeeze(0)?;
     bias.set(&(bias.as_detached_tensor() - taken_back)?)?;
     weight.set(&(weight.as_detached_tensor() * 2.0)?)?;
