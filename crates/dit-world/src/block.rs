@@ -67,13 +67,9 @@ impl DitBlock {
     }
 
     fn attend(&self, x: &Tensor) -> Result<Tensor> {
-        let (b, t, s, d) = x.dims4()?;
         match self.axis {
-            Axis::Space => self.attention.forward(&x.reshape((b * t, s, d))?)?.reshape((b, t, s, d)),
-            Axis::Time => {
-                let columns = x.transpose(1, 2)?.contiguous()?.reshape((b * s, t, d))?;
-                self.attention.forward(&columns)?.reshape((b, s, t, d))?.transpose(1, 2)?.contiguous()
-            }
+            Axis::Space => self.attention.forward(x),
+            Axis::Time => self.attention.forward_across(x),
         }
     }
 }

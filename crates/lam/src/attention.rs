@@ -2,7 +2,7 @@
 
 use candle_core::{Result, Tensor};
 use candle_nn::var_builder::VarBuilder;
-use cola_nn::{HeadNorm, Linear, attend, merge_heads, split_heads};
+use cola_nn::{HeadNorm, Linear, attend_tokens};
 
 /// `proj(softmax(q kᵀ / sqrt(D/heads)) v)` with `q = q_norm(Linear(x))` and `(k, v)` the halves of one `Linear(D, 2D)`.
 #[derive(Clone, Debug)]
@@ -13,7 +13,6 @@ pub(crate) struct Attention {
     q_norm: HeadNorm,
     k_norm: HeadNorm,
     heads: usize,
-    dim: usize,
 }
 
 impl Attention {
@@ -42,19 +41,15 @@ impl Attention {
             q_norm,
             k_norm,
             heads,
-            dim,
         })
     }
 
     /// Queries from `x` `(M, Lq, D)` or `(1, Lq, D)`, which every row of the batch then shares; keys and values from
     /// `context` `(M, Lk, D)`. Returns `(M, Lq, D)`.
     pub(crate) fn forward(&self, x: &Tensor, context: &Tensor) -> Result<Tensor> {
-        let q = self.q_norm.forward(&split_heads(&self.q.forward(x)?, self.heads)?)?;
-        let kv = self.kv.forward(context)?;
-        let part = |index: usize| split_heads(&kv.narrow(2, index * self.dim, self.dim)?, self.heads);
-        let k = self.k_norm.forward(&part(0)?)?;
-        let (rows, heads, _, size) = k.dims4()?;
-        let q = q.broadcast_as((rows, heads, q.dim(2)?, size))?;
-        self.proj.forward(&merge_heads(&attend(&q, &k, &part(1)?, false)?)?)
+        let (q, kv) = (self.q.forward(x)?, self.kv.forward(context)?);
+        let rows = kv.dim(0)?;
+        let q = if q.dim(0)? == rows { q } else { q.broadcast_as((rows, q.dim(1)?, q.dim(2)?))? };
+        self.proj.forward(&attend_tokens(&q, &kv, self.heads, &self.q_norm, &self.k_norm)?)
     }
 }

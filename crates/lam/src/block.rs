@@ -53,17 +53,13 @@ impl Block {
 
         let y = gate_add(y, &gate1, &self.space.forward(&modulate(y, &row(0)?, &row(1)?, EPS)?)?)?;
 
-        let along_time = y.reshape((clips, frames, patches, dim))?.transpose(1, 2)?.reshape((
-            clips * patches,
-            frames,
-            dim,
-        ))?;
+        let along_time = y.reshape((clips, frames, patches, dim))?;
         let along_time = match positions {
-            Some(positions) => along_time.broadcast_add(positions)?,
+            Some(positions) => along_time.broadcast_add(&positions.unsqueeze(1)?)?,
             None => along_time,
         };
-        let branch = self.time.forward(&along_time)?.reshape((clips, patches, frames, dim))?;
-        let y = gate_add(&y, &gate1, &branch.transpose(1, 2)?.reshape((rows, patches, dim))?)?;
+        let branch = self.time.forward_across(&along_time)?.reshape((rows, patches, dim))?;
+        let y = gate_add(&y, &gate1, &branch)?;
 
         gate_add(&y, &gate2, &self.mlp.forward(&modulate(&y, &row(3)?, &row(4)?, EPS)?)?)
     }

@@ -4,6 +4,9 @@ use candle_core::{D, DType, Result, Tensor};
 use candle_nn::init::Init;
 use candle_nn::var_builder::VarBuilder;
 
+use crate::kernel::heads::{Heads, Source};
+use crate::kernel::row_norm::RowNorm;
+use crate::kernel::serves;
 use crate::linear::Linear;
 use crate::norm::{LayerNorm, rms_norm};
 use crate::rope::Rope;
@@ -18,7 +21,25 @@ use crate::rope::Rope;
 /// # Errors
 /// Tensor arithmetic.
 pub fn attend(q: &Tensor, k: &Tensor, v: &Tensor, causal: bool) -> Result<Tensor> {
-    let (_, _, length, dim) = q.dims4()?;
+    let (n, heads, length, dim) = q.dims4()?;
+    if q.elem_count() == 0 {
+        return Ok(q.clone());
+    }
+    let keys = k.dim(2)?;
+    let fits = k.dims() == v.dims() && k.dims() == [n, heads, keys, dim] && (!causal || length == keys);
+    if fits && is_short(length, keys, dim) && serves(&[q, k, v]) {
+        let op = Heads {
+            sources: [0, 1, 2].map(|operand| Source { operand, width: dim, offset: 0 }),
+            heads: 1,
+            size: dim,
+            lengths: [length, keys],
+            inner: 1,
+            causal,
+            norms: [None, None],
+            rope: None,
+        };
+        return q.contiguous()?.apply_op3(&k.contiguous()?, &v.contiguous()?, op);
+    }
     let q = (q * (dim as f64).powf(-0.5))?.contiguous()?;
     let scores = q.matmul(&k.transpose(2, 3)?.contiguous()?)?;
     let wide = if scores.dtype() == DType::F64 { DType::F64 } else { DType::F32 };
@@ -26,6 +47,10 @@ pub fn attend(q: &Tensor, k: &Tensor, v: &Tensor, causal: bool) -> Result<Tensor
     let scores = if causal { scores.broadcast_add(&causal_bias(length, &scores)?)? } else { scores };
     let weights = candle_nn::ops::softmax(&scores, D::Minus1)?.to_dtype(v.dtype())?;
     weights.matmul(&v.contiguous()?)
+}
+
+fn is_short(queries: usize, keys: usize, size: usize) -> bool {
+    queries.max(keys) <= Heads::LONGEST && size <= Heads::LARGEST
 }
 
 /// 0 where key <= query, minus infinity elsewhere; `(L, L)`.
@@ -53,6 +78,8 @@ pub fn merge_heads(x: &Tensor) -> Result<Tensor> {
     let (n, heads, length, dim) = x.dims4()?;
     x.transpose(1, 2)?.contiguous()?.reshape((n, length, heads * dim))
 }
+
+const RMS_EPS: f64 = 1e-6;
 
 /// The norm of queries and keys within a head, its parameters shared by all heads.
 #[derive(Clone, Debug)]
@@ -82,6 +109,22 @@ impl HeadNorm {
         Ok(Self::Layer(LayerNorm::new(dim, 1e-5, vb)?))
     }
 
+    /// The row-wise form; its parameters are appended to `rows`.
+    fn row_norm(&self, rows: &mut Vec<Tensor>) -> Option<RowNorm> {
+        let scale = rows.len();
+        match self {
+            Self::Identity => None,
+            Self::Rms(weight) => {
+                rows.push(weight.clone());
+                Some(RowNorm { centred: false, eps: RMS_EPS as f32, scale, shift: None })
+            }
+            Self::Layer(norm) => {
+                rows.extend([norm.weight.clone(), norm.bias.clone()]);
+                Some(RowNorm { centred: true, eps: norm.eps as f32, scale, shift: Some(scale + 1) })
+            }
+        }
+    }
+
     /// Over the last dimension.
     ///
     /// # Errors
@@ -89,7 +132,7 @@ impl HeadNorm {
     pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
         match self {
             Self::Identity => Ok(x.clone()),
-            Self::Rms(weight) => rms_norm(x, weight, 1e-6),
+            Self::Rms(weight) => rms_norm(x, weight, RMS_EPS),
             Self::Layer(norm) => norm.forward(x),
         }
     }
@@ -148,18 +191,137 @@ impl SelfAttention {
         })
     }
 
-    /// `(N, L, dim)` to the same shape.
+    /// `(..., L, dim)` to the same shape.
     ///
     /// # Errors
     /// Tensor arithmetic.
     pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
-        let (_, _, dim) = x.dims3()?;
         let qkv = self.qkv.forward(x)?;
+        if let Some(out) = self.fused(&qkv, x.dim(D::Minus2)?, 1)? {
+            return self.proj.forward(&out);
+        }
+        let dims = qkv.dims();
+        let flat = qkv.reshape(((), dims[dims.len() - 2], dims[dims.len() - 1]))?;
+        self.proj.forward(&self.composed(&flat)?.reshape(x.shape())?)
+    }
+
+    /// `(B, L, S, dim)` to the same shape: the sequences lie along the second axis.
+    ///
+    /// # Errors
+    /// Tensor arithmetic.
+    pub fn forward_across(&self, x: &Tensor) -> Result<Tensor> {
+        let (b, length, s, dim) = x.dims4()?;
+        let qkv = self.qkv.forward(x)?;
+        if let Some(out) = self.fused(&qkv, length, s)? {
+            return self.proj.forward(&out);
+        }
+        let columns = qkv.transpose(1, 2)?.contiguous()?.reshape((b * s, length, 3 * dim))?;
+        let out = self.composed(&columns)?.reshape((b, s, length, dim))?.transpose(1, 2)?;
+        self.proj.forward(&out)
+    }
+
+    /// Everything between the two layers in one operation; `inner` sequences lie side by side.
+    fn fused(&self, qkv: &Tensor, length: usize, inner: usize) -> Result<Option<Tensor>> {
+        let dim = qkv.dim(D::Minus1)? / 3;
+        let source = |part: usize| Source { operand: 0, width: 3 * dim, offset: part * dim };
+        let shape = Core {
+            sources: [source(0), source(1), source(2)],
+            heads: self.heads,
+            size: dim / self.heads,
+            lengths: [length, length],
+            inner,
+            causal: self.causal,
+        };
+        let Some((op, table)) = shape.heads(qkv, [&self.q_norm, &self.k_norm], self.rope.as_ref())? else {
+            return Ok(None);
+        };
+        qkv.contiguous()?.apply_op2(&table, op).map(Some)
+    }
+
+    /// `(N, L, 3 dim)` to `(N, L, dim)`.
+    fn composed(&self, qkv: &Tensor) -> Result<Tensor> {
+        let dim = qkv.dim(2)? / 3;
         let part = |index: usize| split_heads(&qkv.narrow(2, index * dim, dim)?, self.heads);
         let (mut q, mut k) = (self.q_norm.forward(&part(0)?)?, self.k_norm.forward(&part(1)?)?);
         if let Some(rope) = &self.rope {
             (q, k) = (rope.apply(&q)?, rope.apply(&k)?);
         }
-        self.proj.forward(&merge_heads(&attend(&q, &k, &part(2)?, self.causal)?)?)
+        merge_heads(&attend(&q, &k, &part(2)?, self.causal)?)
+    }
+}
+
+/// Attention from queries `(M, Lq, dim)` to keys and values `(M, Lk, 2 dim)` (keys first), heads merged again:
+/// `(M, Lq, dim)`. Norms are applied within each head.
+///
+/// # Errors
+/// Heads that do not divide the width, batches that differ.
+pub fn attend_tokens(
+    q: &Tensor,
+    kv: &Tensor,
+    heads: usize,
+    q_norm: &HeadNorm,
+    k_norm: &HeadNorm,
+) -> Result<Tensor> {
+    let ((rows, queries, dim), (kv_rows, keys, both)) = (q.dims3()?, kv.dims3()?);
+    if heads == 0 || !dim.is_multiple_of(heads) || both != 2 * dim || rows != kv_rows {
+        candle_core::bail!(
+            "{heads} attention heads, queries of shape {:?}, keys and values of shape {:?}",
+            q.dims(),
+            kv.dims()
+        );
+    }
+    let source = |operand: usize, width: usize, offset: usize| Source { operand, width, offset };
+    let shape = Core {
+        sources: [source(0, dim, 0), source(1, 2 * dim, 0), source(1, 2 * dim, dim)],
+        heads,
+        size: dim / heads,
+        lengths: [queries, keys],
+        inner: 1,
+        causal: false,
+    };
+    if serves(&[q])
+        && let Some((op, table)) = shape.heads(kv, [q_norm, k_norm], None)?
+    {
+        return q.contiguous()?.apply_op3(&kv.contiguous()?, &table, op);
+    }
+    let part = |index: usize| split_heads(&kv.narrow(2, index * dim, dim)?, heads);
+    let q = q_norm.forward(&split_heads(q, heads)?)?;
+    merge_heads(&attend(&q, &k_norm.forward(&part(0)?)?, &part(1)?, false)?)
+}
+
+/// A [`Heads`] without its norms and positions.
+struct Core {
+    sources: [Source; 3],
+    heads: usize,
+    size: usize,
+    lengths: [usize; 2],
+    inner: usize,
+    causal: bool,
+}
+
+impl Core {
+    /// The operation and the table of its norms' parameters, if the fused loops can serve them.
+    fn heads(
+        self,
+        operand: &Tensor,
+        norms: [&HeadNorm; 2],
+        rope: Option<&Rope>,
+    ) -> Result<Option<(Heads, Tensor)>> {
+        let Self { sources, heads, size, lengths, inner, causal } = self;
+        let mut rows = Vec::new();
+        let norms = norms.map(|norm| norm.row_norm(&mut rows));
+        let fits = rows.iter().all(|row| row.dims() == [size])
+            && rope.is_none_or(|rope| rope.size() == size)
+            && is_short(lengths[0], lengths[1], size);
+        if !fits || !serves(&[operand]) || !serves(&rows.iter().collect::<Vec<_>>()) {
+            return Ok(None);
+        }
+        let table = if rows.is_empty() {
+            Tensor::zeros(1, DType::F32, operand.device())?
+        } else {
+            Tensor::stack(&rows, 0)?
+        };
+        let rope = rope.map(|rope| rope.table(lengths[0].max(lengths[1])));
+        Ok(Some((Heads { sources, heads, size, lengths, inner, causal, norms, rope }, table)))
     }
 }

@@ -6,12 +6,17 @@
 
 pub(crate) mod exp;
 pub(crate) mod groups;
+pub(crate) mod heads;
+mod heads_op;
 pub(crate) mod lanes;
 pub(crate) mod normalise;
+pub(crate) mod row_norm;
+mod small;
 
 use std::ops::Deref;
 
 use candle_core::{CpuStorage, DType, Device, Layout, Result, Shape, Storage, Tensor};
+use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
 
 /// Elements below which waking a thread costs more than it saves.
@@ -79,10 +84,36 @@ pub(crate) fn for_each<T: Send>(
     }
 }
 
-/// Compiles the body for the widest vectors of the machine that it runs on. The body has to be made of
-/// `#[inline(always)]` functions, or they stay at the narrow vectors that every x86-64 has. Products and sums are not
-/// contracted, so that the bits are those of the narrow code.
+/// Runs a loop compiled for the machine's vectors, up to eight numbers wide. What it calls has to be
+/// `#[inline(always)]`, or it stays at the narrow vectors that every x86-64 has. Products and sums are not contracted, so
+/// that the bits are those of the narrow code.
 #[inline(always)]
-pub(crate) fn vectorised<R>(body: impl FnOnce() -> R) -> R {
-    pulp::Arch::new().dispatch(body)
+pub(crate) fn vectorised<R>(body: impl FnMut() -> R) -> R {
+    dispatch(Loop(body))
+}
+
+/// [`vectorised`] for an operation that wants the vectors themselves.
+#[inline(always)]
+pub(crate) fn dispatch<Op: WithSimd>(op: Op) -> Op::Output {
+    // Not sixteen wide: rows are padded to eight, and few loops here are long enough to gain.
+    #[cfg(target_arch = "x86_64")]
+    match pulp::x86::V3::try_new() {
+        Some(simd) => Simd::vectorize(simd, op),
+        None => Simd::vectorize(pulp::Scalar, op),
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    pulp::Arch::new().dispatch(op)
+}
+
+/// A closure that is called by reference: calling it by value would go through a function of its own, which is compiled
+/// for narrow vectors.
+struct Loop<F>(F);
+
+impl<R, F: FnMut() -> R> WithSimd for Loop<F> {
+    type Output = R;
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(mut self, _: S) -> R {
+        (self.0)()
+    }
 }

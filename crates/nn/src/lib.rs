@@ -26,8 +26,11 @@
 //! ```
 //!
 //! Parts: [`Params`]; [`Linear`], [`Mlp`], [`GatedMlp`]; [`LayerNorm`], [`RmsNorm`], [`layer_norm`], [`modulate`],
-//! [`gate_add`]; [`attend`], [`SelfAttention`], [`Rope`]; the fixed tables of [`sinusoid`]. Models, losses and optimizers
-//! live upstairs.
+//! [`gate_add`]; [`attend`], [`attend_tokens`], [`SelfAttention`], [`Rope`]; the fixed tables of [`sinusoid`]. Models,
+//! losses and optimizers live upstairs.
+//!
+//! On the CPU in f32 the functions here are fused operations: one pass forward, one backward, results the same to the
+//! last bit on any number of threads. Other devices, other dtypes and unusual shapes take candle's own operations.
 
 mod activation;
 mod attention;
@@ -44,7 +47,9 @@ mod safe_file;
 pub mod sinusoid;
 
 pub use activation::{gelu, silu};
-pub use attention::{HeadNorm, SelfAttention, SelfAttentionConfig, attend, merge_heads, split_heads};
+pub use attention::{
+    HeadNorm, SelfAttention, SelfAttentionConfig, attend, attend_tokens, merge_heads, split_heads,
+};
 pub use error::Error;
 pub use linear::{Linear, xavier};
 pub use mlp::{GatedMlp, Mlp};

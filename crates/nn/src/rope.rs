@@ -1,11 +1,48 @@
 //! Rotary position embedding over the time axis (interleaved pairs).
 
-use candle_core::{D, Device, Result, Tensor};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use candle_core::{CpuStorage, CustomOp1, D, Device, Layout, Result, Shape, Tensor};
+
+use crate::kernel::{for_each, lend, serves, task_rows, tensor, values};
 
 /// Rotates channel pairs `(2j, 2j+1)` of position `p` by `p * freqs[j]` (Open-Sora v1.2, `rope.freqs`).
 #[derive(Clone, Debug)]
 pub struct Rope {
     freqs: Vec<f64>,
+    /// The longest table so far; clones share it.
+    table: Arc<Mutex<Option<Arc<RopeTable>>>>,
+}
+
+/// Cosines and sines of positions `0..length`, computed in f64.
+#[derive(Debug)]
+pub(crate) struct RopeTable {
+    length: usize,
+    /// Half the head size.
+    half: usize,
+    /// `(cosine, sine)`, `half` of them a position.
+    turns: Vec<(f32, f32)>,
+}
+
+impl RopeTable {
+    fn new(length: usize, freqs: &[f64]) -> Self {
+        let turns = (0..length)
+            .flat_map(|p| freqs.iter().map(move |freq| p as f64 * freq))
+            .map(|angle| (angle.cos() as f32, angle.sin() as f32))
+            .collect();
+        Self { length, half: freqs.len(), turns }
+    }
+
+    /// Rotates one row of the head size in place, by the negative angles if `back`.
+    #[inline(always)]
+    pub(crate) fn turn(&self, row: &mut [f32], position: usize, back: bool) {
+        let turns = &self.turns[position * self.half..][..self.half];
+        for (pair, (cos, sin)) in row.as_chunks_mut::<2>().0.iter_mut().zip(turns) {
+            let sin = if back { -sin } else { *sin };
+            let [even, odd] = *pair;
+            *pair = [even * cos - odd * sin, odd * cos + even * sin];
+        }
+    }
 }
 
 impl Rope {
@@ -17,7 +54,7 @@ impl Rope {
         if !dim.is_multiple_of(2) {
             candle_core::bail!("rotary embedding needs an even head size, got {dim}");
         }
-        Ok(Self { freqs: (0..dim / 2).map(|j| theta.powf(-2.0 * j as f64 / dim as f64)).collect() })
+        Ok(Self::of((0..dim / 2).map(|j| theta.powf(-2.0 * j as f64 / dim as f64)).collect()))
     }
 
     /// With stored frequencies `(dim/2)`.
@@ -25,7 +62,26 @@ impl Rope {
     /// # Errors
     /// A tensor that is not one-dimensional.
     pub fn from_freqs(freqs: &Tensor) -> Result<Self> {
-        Ok(Self { freqs: freqs.to_dtype(candle_core::DType::F64)?.to_vec1()? })
+        Ok(Self::of(freqs.to_dtype(candle_core::DType::F64)?.to_vec1()?))
+    }
+
+    fn of(freqs: Vec<f64>) -> Self {
+        Self { freqs, table: Arc::default() }
+    }
+
+    /// The head size.
+    pub(crate) fn size(&self) -> usize {
+        2 * self.freqs.len()
+    }
+
+    /// A table of at least this length.
+    pub(crate) fn table(&self, length: usize) -> Arc<RopeTable> {
+        // The place only ever holds whole tables, so a panic elsewhere cannot have spoilt it.
+        let mut place = self.table.lock().unwrap_or_else(PoisonError::into_inner);
+        match &*place {
+            Some(table) if table.length >= length => table.clone(),
+            _ => place.insert(Arc::new(RopeTable::new(length, &self.freqs))).clone(),
+        }
     }
 
     /// Rotates `(..., L, dim)`, position = index on the second to last axis. Differentiable.
@@ -38,7 +94,10 @@ impl Rope {
         if dim != 2 * self.freqs.len() {
             candle_core::bail!("rotary table is for head size {}, got {dim}", 2 * self.freqs.len());
         }
-        let (cos, sin) = self.table(length, x.device())?;
+        if serves(&[x]) {
+            return x.contiguous()?.apply_op1(Turn { table: self.table(length), length });
+        }
+        let (cos, sin) = self.columns(length, x.device())?;
         let (cos, sin) = (cos.to_dtype(x.dtype())?, sin.to_dtype(x.dtype())?);
         let mut paired = dims.clone();
         paired.truncate(dims.len() - 1);
@@ -51,12 +110,48 @@ impl Rope {
     }
 
     /// Cosines and sines `(L, dim/2, 1)`, computed in f64.
-    fn table(&self, length: usize, device: &Device) -> Result<(Tensor, Tensor)> {
+    fn columns(&self, length: usize, device: &Device) -> Result<(Tensor, Tensor)> {
         let angles: Vec<f64> =
             (0..length).flat_map(|p| self.freqs.iter().map(move |freq| p as f64 * freq)).collect();
         let shape = (length, self.freqs.len(), 1);
         let cos = Tensor::from_vec(angles.iter().map(|a| a.cos()).collect::<Vec<f64>>(), shape, device)?;
         let sin = Tensor::from_vec(angles.iter().map(|a| a.sin()).collect::<Vec<f64>>(), shape, device)?;
         Ok((cos, sin))
+    }
+}
+
+/// The rotation; its gradient is the rotation back.
+struct Turn {
+    table: Arc<RopeTable>,
+    length: usize,
+}
+
+impl Turn {
+    fn rows(&self, mut rows: Vec<f32>, back: bool) -> Vec<f32> {
+        let size = 2 * self.table.half;
+        let task = task_rows(size);
+        for_each(rows.len(), rows.chunks_mut(task * size).enumerate(), |(index, rows)| {
+            for (row, values) in rows.chunks_exact_mut(size).enumerate() {
+                self.table.turn(values, (index * task + row) % self.length, back);
+            }
+        });
+        rows
+    }
+}
+
+impl CustomOp1 for Turn {
+    fn name(&self) -> &'static str {
+        "rope"
+    }
+
+    fn cpu_fwd(&self, storage: &CpuStorage, layout: &Layout) -> Result<(CpuStorage, Shape)> {
+        let y = self.rows(values(storage, layout)?.to_vec(), false);
+        Ok((CpuStorage::F32(y), layout.shape().clone()))
+    }
+
+    fn bwd(&self, x: &Tensor, _y: &Tensor, grad: &Tensor) -> Result<Option<Tensor>> {
+        let grad = grad.contiguous()?;
+        let dx = self.rows(lend(&grad).values()?.to_vec(), true);
+        Ok(Some(tensor(dx, x.shape())?))
     }
 }

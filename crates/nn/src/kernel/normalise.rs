@@ -14,6 +14,18 @@ pub(crate) enum Floor {
     Least(f32),
 }
 
+impl Floor {
+    /// One over the root of a mean square, and whether that is a constant.
+    #[inline(always)]
+    pub(crate) fn inverse(self, square: f32) -> (f32, bool) {
+        match self {
+            Self::Add(eps) => (1.0 / (square + eps).sqrt(), false),
+            Self::Least(least) if square < least => (1.0 / least.sqrt(), true),
+            Self::Least(_) => (1.0 / square.sqrt(), false),
+        }
+    }
+}
+
 /// `(x - mean) / root (offset + scale) + shift`.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Normalise {
@@ -71,19 +83,13 @@ impl Normalise {
     fn statistics(&self, x: &[f32]) -> Statistics {
         let share = 1.0 / x.len() as f32;
         let mean = if self.centred { lanes::sum(x, |x| x) * share } else { 0.0 };
-        let square = lanes::sum(x, |x| (x - mean) * (x - mean)) * share;
-        match self.floor {
-            Floor::Add(eps) => Statistics { mean, inverse: 1.0 / (square + eps).sqrt(), flat: false },
-            Floor::Least(least) if square < least => {
-                Statistics { mean, inverse: 1.0 / least.sqrt(), flat: true }
-            }
-            Floor::Least(_) => Statistics { mean, inverse: 1.0 / square.sqrt(), flat: false },
-        }
+        let (inverse, flat) = self.floor.inverse(lanes::sum(x, |x| (x - mean) * (x - mean)) * share);
+        Statistics { mean, inverse, flat }
     }
 
     /// One row forward.
     #[inline(always)]
-    pub(crate) fn row(&self, y: &mut [f32], x: &[f32], scale: Option<&[f32]>, shift: Option<&[f32]>) {
+    fn row(&self, y: &mut [f32], x: &[f32], scale: Option<&[f32]>, shift: Option<&[f32]>) {
         let Statistics { mean, inverse, .. } = self.statistics(x);
         match scale {
             None => {
@@ -104,14 +110,7 @@ impl Normalise {
 
     /// One row backward: writes the gradient of `x` to `dx` and the normed row to `normed`.
     #[inline(always)]
-    pub(crate) fn row_back(
-        &self,
-        dx: &mut [f32],
-        normed: &mut [f32],
-        x: &[f32],
-        grad: &[f32],
-        scale: Option<&[f32]>,
-    ) {
+    fn row_back(&self, dx: &mut [f32], normed: &mut [f32], x: &[f32], grad: &[f32], scale: Option<&[f32]>) {
         let Statistics { mean, inverse, flat } = self.statistics(x);
         for (normed, x) in normed.iter_mut().zip(x) {
             *normed = (x - mean) * inverse;
@@ -195,12 +194,13 @@ impl Fused {
         });
         for_each(xs.len(), tasks, |(run, dx, scale_sum, shift_sum)| {
             let span = run.start * width..run.end * width;
+            let (xs, grads) = (&xs[span.clone()], &grads[span]);
             let scale = scales.map(|scales| &scales[self.scales.range(run.start, width)]);
             let mut normed = vec![0f32; width];
             vectorised(
                 #[inline(always)]
                 || {
-                    let rows = xs[span.clone()].chunks_exact(width).zip(grads[span].chunks_exact(width));
+                    let rows = xs.chunks_exact(width).zip(grads.chunks_exact(width));
                     for (dx, (x, grad)) in dx.chunks_exact_mut(width).zip(rows) {
                         self.norm.row_back(dx, &mut normed, x, grad, scale);
                         lanes::add_product(scale_sum, grad, &normed);

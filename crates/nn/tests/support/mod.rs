@@ -79,7 +79,7 @@ pub(crate) fn bits(x: &Tensor) -> Result<Vec<u32>> {
 fn near(what: &str, found: &Tensor, expected: &Tensor, tolerance: f64) -> Result<()> {
     assert_eq!(found.dims(), expected.dims(), "{what}: shape");
     let (found, expected) = (doubles(found)?, doubles(expected)?);
-    let scale = expected.iter().fold(0.1f64, |most, x| most.max(x.abs()));
+    let scale = expected.iter().fold(0.5f64, |most, x| most.max(x.abs()));
     for (index, (found, expected)) in found.iter().zip(&expected).enumerate() {
         let difference = (found - expected).abs();
         assert!(
