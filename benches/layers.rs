@@ -39,7 +39,8 @@ fn layers(c: &mut Criterion) -> Result<()> {
     let frames = input(&[32, 2, 64, WIDTH])?;
     let (shift, scale) = (input(&[32, 2, 1, WIDTH])?, input(&[32, 2, 1, WIDTH])?);
     time(c, "modulate/per_frame/cpu", &|| modulate(&frames, &shift, &scale, 1e-6));
-    for (kind, shape, causal) in [("space", [64, 64, WIDTH], false), ("time_causal", [2048, 2, WIDTH], true)] {
+    for (kind, shape, causal) in [("space", [64, 64, WIDTH], false), ("time_causal", [2048, 2, WIDTH], true)]
+    {
         let rope = causal.then(|| Rope::new(WIDTH / 4, 10_000.0)).transpose()?;
         let config = SelfAttentionConfig { dim: WIDTH, heads: 4, causal, silent: false };
         let attention = SelfAttention::new(&config, HeadNorm::rms, rope, params.trainable().pp("attention"))?;

@@ -58,9 +58,13 @@ fn fails(output: &Output, parts: &[&str]) {
 /// The files that say what was learned.
 fn result(out: &Path) -> Vec<(String, Vec<u8>)> {
     let newest = out.join("checkpoints/step-00000030");
-    let mut files: Vec<PathBuf> =
-        std::fs::read_dir(newest).expect("the last checkpoint").map(|entry| entry.expect("a file").path()).collect();
-    files.extend(["log.jsonl", "curves.png", "rollouts.gif", "rollouts.png", "evaluation.json"].map(|f| out.join(f)));
+    let mut files: Vec<PathBuf> = std::fs::read_dir(newest)
+        .expect("the last checkpoint")
+        .map(|entry| entry.expect("a file").path())
+        .collect();
+    files.extend(
+        ["log.jsonl", "curves.png", "rollouts.gif", "rollouts.png", "evaluation.json"].map(|f| out.join(f)),
+    );
     files.sort();
     files
         .into_iter()
@@ -93,7 +97,9 @@ fn a_killed_run_resumes_to_the_same_bits_logs_and_pictures() {
     let root = tempfile::tempdir().expect("a folder");
     let through = root.path().join("through");
     let told = succeeds(&run(&through, &SHORT));
-    for part in ["plan       LAM10+WARM10+E2E10", "unlike the paper:", "true actions", "sensitivity", "curves.png"] {
+    for part in
+        ["plan       LAM10+WARM10+E2E10", "unlike the paper:", "true actions", "sensitivity", "curves.png"]
+    {
         assert!(told.contains(part), "`{part}` is not in:\n{told}");
     }
     let expected = result(&through);

@@ -438,7 +438,10 @@ impl ExperimentConfig {
         let schedule = &self.schedule;
         let rules: [(bool, String); 15] = [
             // TOML, in which the configuration is stored, has no larger whole numbers.
-            (i64::try_from(self.seed).is_ok(), format!("seed is {}; expected at most {}", self.seed, i64::MAX)),
+            (
+                i64::try_from(self.seed).is_ok(),
+                format!("seed is {}; expected at most {}", self.seed, i64::MAX),
+            ),
             (
                 self.data.frames >= 2,
                 format!("data.frames is {}; a transition needs at least 2", self.data.frames),

@@ -89,7 +89,9 @@ pub enum Error {
         found: String,
     },
     /// The data set has no such video, or none at all.
-    #[error("{file}: no video feature {wanted}, found {found:?}; choose one of these (data.camera in the configuration)")]
+    #[error(
+        "{file}: no video feature {wanted}, found {found:?}; choose one of these (data.camera in the configuration)"
+    )]
     Camera {
         /// `meta/info.json`.
         file: PathBuf,
