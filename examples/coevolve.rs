@@ -21,7 +21,7 @@ use cola_examples::figures::{score_table, write_curves, write_rollouts};
 use cola_examples::folder::RunFolder;
 use cola_examples::logs::Logs;
 use cola_examples::sources::{Sources, generator, robodesk};
-use cola_report::{Progress, write_atomically};
+use cola_report::Progress;
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -80,8 +80,13 @@ fn main() -> Result<()> {
 
     let (evaluations, pictures) = evaluate_all(&run, &sources, &device)?;
     write_rollouts(&pictures, &folder.path("rollouts.gif"), &folder.path("rollouts.png"))?;
-    write_atomically(folder.path("evaluation.json"), &serde_json::to_vec_pretty(&evaluations)?)?;
+    write(&folder.path("evaluation.json"), &serde_json::to_vec_pretty(&evaluations)?)?;
     summary(&evaluations, &folder, started)
+}
+
+fn write(file: &Path, bytes: &[u8]) -> Result<()> {
+    cola_files::write_atomically(file, bytes)
+        .with_context(|| format!("{}: cannot be written", file.display()))
 }
 
 /// Data and generator choices that a resumed run must repeat.
@@ -94,7 +99,7 @@ fn write_choice(args: &RunArgs, folder: &RunFolder) -> Result<()> {
         "toy": args.data.is_none() && args.scale == Scale::Toy && args.config.is_none(),
         "pretrain": args.pretrain,
     });
-    Ok(write_atomically(folder.path(CHOICE), choice.to_string().as_bytes())?)
+    write(&folder.path(CHOICE), choice.to_string().as_bytes())
 }
 
 fn read_choice(folder: &RunFolder) -> Result<serde_json::Value> {
@@ -166,7 +171,7 @@ fn load_generator(
             .with_context(|| format!("{}: cannot be made", finished.display()))?;
         run.params().save_generator(&finished)?;
         // Last, because its presence says that the generator is complete.
-        write_atomically(finished.join("config.toml"), plan.to_toml()?.as_bytes())?;
+        write(&finished.join("config.toml"), plan.to_toml()?.as_bytes())?;
     }
     println!("generator  {}", finished.display());
     Ok(params.load_generator(&finished)?)

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use cola_coevolve::{ExperimentConfig, checkpoint};
-use cola_report::write_atomically;
+use cola_files::write_atomically;
 
 /// Paths of one run.
 #[derive(Clone, Debug)]
@@ -68,7 +68,9 @@ impl RunFolder {
     /// # Errors
     /// The disk's.
     pub fn write_config(&self, config: &ExperimentConfig) -> Result<()> {
-        Ok(write_atomically(self.path("config.toml"), config.to_toml()?.as_bytes())?)
+        let file = self.path("config.toml");
+        write_atomically(&file, config.to_toml()?.as_bytes())
+            .with_context(|| format!("{}: cannot be written", file.display()))
     }
 
     /// The stored configuration.

@@ -5,8 +5,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use candle_core::{Device, Tensor};
+use cola_files::{sync_folder, write_atomically};
 use cola_lam::CodeRestart;
-use cola_nn::write_atomically;
 use serde::{Deserialize, Serialize};
 
 use crate::Error;
@@ -76,7 +76,8 @@ pub(crate) fn save(
         updates.insert(name.clone(), moments.steps);
     }
     cola_nn::save_tensors(tensors, &aside.join("optimizer.safetensors"))?;
-    write_atomically(&aside.join("config.toml"), config.to_toml()?.as_bytes())?;
+    write_atomically(aside.join("config.toml"), config.to_toml()?.as_bytes())
+        .map_err(io("writing config.toml"))?;
     let state = State { format: FORMAT, step, updates, restart: restart.clone() };
     let text = serde_json::to_vec_pretty(&state).map_err(|error| Error::State {
         file: aside.join("state.json"),
@@ -85,7 +86,7 @@ pub(crate) fn save(
         expected: "a state that JSON can hold".into(),
         mend: "report this as a bug",
     })?;
-    write_atomically(&aside.join("state.json"), &text)?;
+    write_atomically(aside.join("state.json"), &text).map_err(io("writing state.json"))?;
     if target.exists() {
         // Only when the same step is reached again after a resume from an older checkpoint; both hold the same bits.
         fs::remove_dir_all(&target).map_err(io("replacing a checkpoint"))?;
@@ -97,11 +98,6 @@ pub(crate) fn save(
         fs::remove_dir_all(old).map_err(io("removing an old checkpoint"))?;
     }
     Ok(target)
-}
-
-/// Makes a rename durable. Folders can be opened and synced on Unix; elsewhere the rename alone has to do.
-fn sync_folder(folder: &Path) -> std::io::Result<()> {
-    if cfg!(unix) { fs::File::open(folder)?.sync_all() } else { Ok(()) }
 }
 
 /// The configuration stored with a checkpoint.

@@ -43,7 +43,6 @@ mod norm;
 mod params;
 mod random;
 mod rope;
-mod safe_file;
 pub mod sinusoid;
 
 pub use activation::{gelu, silu};
@@ -58,4 +57,3 @@ pub use norm::{LayerNorm, RmsNorm, layer_norm, rms_norm};
 pub use params::{LoadReport, Params, read_tensors, save_tensors};
 pub use random::{normal, normal_by_sample};
 pub use rope::Rope;
-pub use safe_file::write_atomically;

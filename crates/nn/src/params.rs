@@ -10,7 +10,6 @@ use candle_nn::var_builder::{SimpleBackend, VarBuilder};
 use cola_random::{normals, stream, uniforms};
 
 use crate::Error;
-use crate::safe_file::write_atomically;
 
 /// The named variables of one part of the system. Cheap to clone; clones share storage.
 ///
@@ -192,7 +191,11 @@ impl Params {
 pub fn save_tensors(tensors: HashMap<String, Tensor>, file: &Path) -> std::result::Result<(), Error> {
     let bytes = safetensors::serialize(&tensors, None)
         .map_err(|error| Error::Format { file: file.to_path_buf(), reason: error.to_string() })?;
-    write_atomically(file, &bytes)
+    cola_files::write_atomically(file, &bytes).map_err(|source| Error::Io {
+        file: file.to_path_buf(),
+        doing: "writing",
+        source,
+    })
 }
 
 /// Reads all tensors of a safetensors file to the CPU.

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use candle_core::{DType, Device, Result, Tensor, Var};
 use candle_nn::init::{FanInOut, Init, NonLinearity, NormalOrUniform};
 use candle_nn::var_builder::VarBuilder;
-use cola_nn::{Error, Linear, LoadReport, Mlp, Params, normal, read_tensors, save_tensors, write_atomically};
+use cola_nn::{Error, Linear, LoadReport, Mlp, Params, normal, read_tensors, save_tensors};
 use cola_random::stream;
 use proptest::prelude::*;
 use safetensors::tensor::{Dtype, TensorView};
@@ -393,47 +393,13 @@ fn load_matching_takes_what_fits_and_reports_the_rest() -> Result<()> {
 }
 
 #[test]
-fn a_file_is_replaced_whole() {
-    let folder = folder();
-    let file = folder.path().join("file");
-    for bytes in [b"first, and longer".as_slice(), b"second"] {
-        write_atomically(&file, bytes).expect("a writable folder");
-        assert_eq!(std::fs::read(&file).expect("just written"), bytes);
-        assert_eq!(entries(&folder), ["file"]);
-    }
-}
-
-#[test]
-fn writing_into_a_missing_folder_names_the_file_and_leaves_nothing() {
+fn saving_into_a_missing_folder_names_the_file_and_leaves_nothing() {
     let folder = folder();
     let file = folder.path().join("missing").join("file");
-    let error = write_atomically(&file, b"new").expect_err("no folder");
+    let error = model().save(&file).expect_err("no folder");
     assert!(matches!(&error, Error::Io { doing: "writing", .. }), "{error}");
     assert!(error.to_string().contains(&file.display().to_string()), "{error}");
     assert!(entries(&folder).is_empty());
-    assert!(matches!(model().save(&file), Err(Error::Io { .. })));
-}
-
-#[test]
-fn the_old_file_stays_when_writing_fails() {
-    let folder = folder();
-    let file = folder.path().join("file");
-    std::fs::write(&file, "old").expect("a writable folder");
-    // A folder stands where the part file would go.
-    let aside = format!("file.{}.part", std::process::id());
-    std::fs::create_dir(folder.path().join(&aside)).expect("a writable folder");
-    write_atomically(&file, b"new").expect_err("no place for the part file");
-    assert_eq!(std::fs::read(&file).expect("the old file"), b"old");
-    assert_eq!(entries(&folder), ["file".to_string(), aside]);
-}
-
-#[test]
-fn no_part_file_stays_when_renaming_fails() {
-    let folder = folder();
-    let file = folder.path().join("file");
-    std::fs::create_dir_all(file.join("occupied")).expect("a writable folder");
-    write_atomically(&file, b"new").expect_err("a folder is in the way");
-    assert_eq!(entries(&folder), ["file"]);
 }
 
 /// Output, gradient to the input, and the ids for which the store keeps a gradient.

@@ -20,13 +20,6 @@ pub enum Error {
         source: io::Error,
     },
 
-    /// The path has no file name to write to.
-    #[error("{}: names no file; give a path that ends in a file name", file.display())]
-    NoFileName {
-        /// The path as given.
-        file: PathBuf,
-    },
-
     /// An image whose bytes do not fill its sides.
     #[error(
         "an image of {width}x{height} needs {expected} bytes of RGB, found {found}; pass 3 bytes a pixel, rows first"

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use color_quant::NeuQuant;
 
-use crate::{Color, Error, Image, write_atomically};
+use crate::{Color, Error, Image};
 
 /// Colors of one GIF palette.
 const PALETTE: usize = 256;
@@ -19,7 +19,7 @@ const SAMPLE: usize = 1 << 18;
 /// second that a GIF knows, and are at least two of them, since players slow down what asks for less.
 ///
 /// # Errors
-/// No frames, frames that differ in size or exceed 65535 pixels, or what [`write_atomically`] meets.
+/// No frames, frames that differ in size or exceed 65535 pixels, or what [`cola_files::write_atomically`] meets.
 pub fn save_gif(
     path: impl AsRef<Path>,
     frames: &[Image],
@@ -62,7 +62,7 @@ pub fn save_gif(
         encoder.into_inner()
     };
     let bytes = encode(&mut palette).map_err(|source| Error::Gif { file: path.to_owned(), source })?;
-    write_atomically(path, &bytes)
+    cola_files::write_atomically(path, &bytes).map_err(Error::io(path, "write"))
 }
 
 /// The colors of a clip and the way from a pixel to its index.

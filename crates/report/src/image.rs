@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use crate::{Error, Font, write_atomically};
+use crate::{Error, Font};
 
 /// Red, green and blue, sRGB.
 pub type Color = [u8; 3];
@@ -144,9 +144,10 @@ impl Image {
     /// Writes a PNG file, whole or not at all.
     ///
     /// # Errors
-    /// As [`Image::to_png`] and [`write_atomically`].
+    /// As [`Image::to_png`] and [`cola_files::write_atomically`].
     pub fn save_png(&self, path: impl AsRef<Path>) -> Result<(), Error> {
-        write_atomically(path, &self.to_png()?)
+        let path = path.as_ref();
+        cola_files::write_atomically(path, &self.to_png()?).map_err(Error::io(path, "write"))
     }
 
     /// The fields are open, so whatever hands the bytes on looks at them first.

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 use serde_json::{Map, Value};
 
-use crate::{Error, write_atomically};
+use crate::Error;
 
 /// A log that is appended to, one JSON object a line.
 ///
@@ -47,7 +47,7 @@ impl JsonLines {
             }
         }
         if new != old {
-            write_atomically(path, &new)?;
+            cola_files::write_atomically(path, &new).map_err(Error::io(path, "write"))?;
         }
         let file =
             OpenOptions::new().create(true).append(true).open(path).map_err(Error::io(path, "open"))?;

@@ -2,7 +2,7 @@
 //!
 //! A run draws what its model sees ([`strip`], [`side_by_side`], [`save_gif`]), keeps its numbers where other
 //! programs find them ([`JsonLines`], [`EventWriter`]) and draws them once it is done ([`curves`]).
-//! A file that is replaced is written aside and renamed ([`write_atomically`]), so a reader never meets
+//! A file that is replaced is written aside and renamed ([`cola_files`]), so a reader never meets
 //! half of a picture; a log that a killed run left with half a line is mended when it is opened again.
 //!
 //! ```
@@ -32,7 +32,6 @@
 //! | numbers for programs | [`JsonLines`], [`EventWriter`] |
 //! | numbers for a page | [`Table`] |
 //! | a run that is still going | [`Progress`] |
-//! | files that are whole or not there | [`write_atomically`] |
 //!
 //! # Left to others
 //!
@@ -40,7 +39,6 @@
 //! metric, reads no picture back, and decides neither when to draw nor where files go; folders must exist,
 //! but for that of an [`EventWriter`], which makes its own.
 
-mod atomic;
 mod axes;
 mod curves;
 mod error;
@@ -58,7 +56,6 @@ mod tensorboard;
 mod ticks;
 
 pub use self::gif::save_gif;
-pub use atomic::write_atomically;
 pub use curves::{Mark, Panel, Series, curves};
 pub use error::Error;
 pub use font::Font;
