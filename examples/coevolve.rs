@@ -9,13 +9,13 @@
 use std::path::Path;
 use std::time::Instant;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use candle_core::Device;
 use clap::Parser;
 use cola_coevolve::{
     Evaluation, ExperimentConfig, HeldOut, Observer, Pictures, Run, SystemParams, checkpoint, evaluate,
 };
-use cola_examples::args::{RunArgs, Scale};
+use cola_examples::args::RunArgs;
 use cola_examples::console::Console;
 use cola_examples::figures::{score_table, write_curves, write_rollouts};
 use cola_examples::folder::RunFolder;
@@ -65,16 +65,25 @@ fn main() -> Result<()> {
         write_choice(&args, &folder)?;
         folder.write_config(&config)?;
     }
-    header(&folder, &config, &sources);
+    header(&folder, &config, &sources)?;
 
-    let mut run = if folder.has_checkpoint() {
-        Run::resume(&folder.checkpoints(), &device)?
+    let mut run = if args.resume && folder.has_checkpoint() {
+        let run = Run::resume(&folder.checkpoints(), &device)?;
+        if run.config() != &config {
+            bail!(
+                "{folder}/config.toml differs from the checkpoint's own; put back the one in {}/step-.../config.toml",
+                folder.checkpoints().display()
+            );
+        }
+        run
     } else {
         let run = Run::new(&config, &device)?;
         load_generator(&folder, &config, run.params(), &sources, &device)?;
         run
     };
     let held_out = HeldOut::new(&*sources.held_out, config.evaluation.curve_transitions, &config, &device)?;
+    // Only to hear of held-out clips that will not do before the training, not after it.
+    HeldOut::new(&*sources.long, 2, &config, &device)?;
     train(&mut run, &folder, &sources, Some(&held_out))?;
     write_curves(&folder.path("log.jsonl"), &config.plan, &folder.path("curves.png"))?;
 
@@ -96,7 +105,6 @@ fn write_choice(args: &RunArgs, folder: &RunFolder) -> Result<()> {
     let data = args.data.as_deref().map(std::path::absolute).transpose()?;
     let choice = serde_json::json!({
         "data": data,
-        "toy": args.data.is_none() && args.scale == Scale::Toy && args.config.is_none(),
         "pretrain": args.pretrain,
     });
     write(&folder.path(CHOICE), choice.to_string().as_bytes())
@@ -110,20 +118,15 @@ fn read_choice(folder: &RunFolder) -> Result<serde_json::Value> {
 }
 
 fn open_sources(args: &RunArgs, folder: &RunFolder, config: &ExperimentConfig) -> Result<Sources> {
-    let (toy, data) = if args.resume {
-        let choice = read_choice(folder)?;
-        let stored = choice["data"].as_str().map(Into::into);
-        (choice["toy"].as_bool() == Some(true), args.data.clone().or(stored))
-    } else {
-        (args.data.is_none() && args.scale == Scale::Toy && args.config.is_none(), args.data.clone())
-    };
-    if toy && data.is_none() {
+    let data =
+        if args.resume { read_choice(folder)?["data"].as_str().map(Into::into) } else { args.data.clone() };
+    if config.data.drawn && data.is_none() {
         return Sources::drawn(config);
     }
     Sources::lerobot(&data.unwrap_or_else(robodesk), config)
 }
 
-fn header(folder: &RunFolder, config: &ExperimentConfig, sources: &Sources) {
+fn header(folder: &RunFolder, config: &ExperimentConfig, sources: &Sources) -> Result<()> {
     println!("plan       {}, seed {}", config.plan, config.seed);
     println!(
         "clips      {} for training, {} held out, {} frames each",
@@ -132,13 +135,11 @@ fn header(folder: &RunFolder, config: &ExperimentConfig, sources: &Sources) {
         config.data.frames
     );
     println!("output     {folder}");
-    let deviations = config.deviations();
-    if !deviations.is_empty() {
-        println!("unlike the paper:");
-        for line in deviations {
-            println!("  - {line}");
-        }
+    println!("unlike the paper (its values in brackets):");
+    for line in config.deviations()? {
+        println!("  - {line}");
     }
+    Ok(())
 }
 
 /// The pre-trained video model: the shipped one where it fits, otherwise made here and kept below the run's folder.

@@ -70,7 +70,7 @@ pub struct RunArgs {
     #[arg(long = "set", value_name = "KEY=VALUE")]
     pub overrides: Vec<String>,
     /// Continue the run in the output folder from its newest checkpoint, under its stored configuration.
-    #[arg(long, conflicts_with_all = ["scale", "config", "plan", "without_warmup", "seed", "overrides", "pretrain"])]
+    #[arg(long, conflicts_with_all = ["scale", "config", "plan", "without_warmup", "seed", "overrides", "pretrain", "data"])]
     pub resume: bool,
     /// Make the pre-trained video generator anew, instead of taking the one of this repository.
     #[arg(long)]

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use candle_core::{DType, Tensor};
 use cola_coevolve::{Evaluation, Pictures, Plan, Record, Scores};
 use cola_report::{Image, JsonLines, Mark, Panel, Series, Table, curves, save_gif, side_by_side, strip};
@@ -15,8 +15,11 @@ const SHOWN: usize = 4;
 /// # Errors
 /// A damaged log, the disk's.
 pub fn write_curves(log: &Path, plan: &Plan, file: &Path) -> Result<()> {
-    let records: Vec<Record> =
-        JsonLines::read(log)?.into_iter().filter_map(|line| serde_json::from_value(line).ok()).collect();
+    let records = JsonLines::read(log)?
+        .into_iter()
+        .map(serde_json::from_value)
+        .collect::<Result<Vec<Record>, _>>()
+        .with_context(|| format!("{}: a line is no record of this program's version", log.display()))?;
     let series = |name: &str, value: &dyn Fn(&Record) -> Option<f64>| {
         Series::new(name, records.iter().filter_map(|r| Some((r.step as f64, value(r)?))).collect())
     };

@@ -1,15 +1,22 @@
 //! The output folder of a run and what lies where in it.
 
+use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use cola_coevolve::{ExperimentConfig, checkpoint};
 use cola_files::write_atomically;
 
-/// Paths of one run.
-#[derive(Clone, Debug)]
+/// What only a run leaves in its folder.
+const TRACES: [&str; 6] =
+    ["config.toml", "checkpoints", "log.jsonl", "pretrain", "tensorboard", "evaluation.json"];
+
+/// The folder of one run, held by this program alone until it ends, however it ends.
+#[derive(Debug)]
 pub struct RunFolder {
     root: PathBuf,
+    /// Its lock is the system's and goes with the process, so a killed run leaves nothing to clean up.
+    _lock: Option<File>,
 }
 
 impl RunFolder {
@@ -17,42 +24,37 @@ impl RunFolder {
     /// `out/<program>-2` and so on.
     ///
     /// # Errors
-    /// A folder that holds a run, or that cannot be made.
+    /// A folder that holds a run, that another program works in, or that cannot be made.
     pub fn create(wanted: Option<&Path>, program: &str) -> Result<Self> {
-        let root = match wanted {
-            Some(root) => root.to_path_buf(),
-            None => std::iter::once(format!("out/{program}"))
-                .chain((2..).map(|n| format!("out/{program}-{n}")))
-                .map(PathBuf::from)
-                .find(|path| !path.join("config.toml").exists())
-                .unwrap_or_default(),
+        let Some(root) = wanted else {
+            for root in numbered(program) {
+                if let Some(folder) = Self::claim(&root)?
+                    && folder.trace().is_none()
+                {
+                    return Ok(folder);
+                }
+            }
+            bail!("out: no free folder name left");
         };
-        if root.join("config.toml").exists() {
+        let folder = Self::claim_or_fail(root)?;
+        if let Some(trace) = folder.trace() {
             bail!(
-                "{}: holds a run already (config.toml found, an empty or new folder expected); continue it with \
+                "{}: holds a run already ({trace} found, an empty or new folder expected); continue it with \
                  --resume, or choose another --out",
                 root.display()
             );
         }
-        std::fs::create_dir_all(&root)
-            .with_context(|| format!("{}: cannot make the output folder", root.display()))?;
-        Ok(Self { root })
+        Ok(folder)
     }
 
     /// The folder of a run to continue: `wanted`, or the last one of `out/<program>`, `out/<program>-2` and so on.
     ///
     /// # Errors
-    /// A folder without a run.
+    /// A folder without a run, or one that another program works in.
     pub fn open(wanted: Option<&Path>, program: &str) -> Result<Self> {
-        let root = match wanted {
-            Some(root) => root.to_path_buf(),
-            None => std::iter::once(format!("out/{program}"))
-                .chain((2..).map(|n| format!("out/{program}-{n}")))
-                .map(PathBuf::from)
-                .take_while(|path| path.join("config.toml").exists())
-                .last()
-                .unwrap_or_else(|| format!("out/{program}").into()),
-        };
+        let last = || numbered(program).take_while(|path| path.join("config.toml").exists()).last();
+        let root =
+            wanted.map(Path::to_path_buf).or_else(last).unwrap_or_else(|| format!("out/{program}").into());
         if !root.join("config.toml").is_file() {
             bail!(
                 "{}: no run to resume here (config.toml is missing); start it without --resume, or name its folder \
@@ -60,7 +62,33 @@ impl RunFolder {
                 root.display()
             );
         }
-        Ok(Self { root })
+        Self::claim_or_fail(&root)
+    }
+
+    fn claim_or_fail(root: &Path) -> Result<Self> {
+        match Self::claim(root)? {
+            Some(folder) => Ok(folder),
+            None => bail!(
+                "{}: another program works in this folder; wait, or choose another --out",
+                root.display()
+            ),
+        }
+    }
+
+    /// Makes the folder and takes its lock; `None` if somebody else has it.
+    fn claim(root: &Path) -> Result<Option<Self>> {
+        let fail = || format!("{}: cannot use the output folder", root.display());
+        std::fs::create_dir_all(root).with_context(fail)?;
+        let lock = File::create(root.join(".lock")).with_context(fail)?;
+        match lock.try_lock() {
+            Ok(()) => Ok(Some(Self { root: root.to_path_buf(), _lock: Some(lock) })),
+            Err(TryLockError::WouldBlock) => Ok(None),
+            Err(TryLockError::Error(error)) => Err(error).with_context(fail),
+        }
+    }
+
+    fn trace(&self) -> Option<&'static str> {
+        TRACES.into_iter().find(|name| self.root.join(name).exists())
     }
 
     /// Writes the configuration, which makes this the folder of a run.
@@ -104,8 +132,15 @@ impl RunFolder {
         let root = self.path("pretrain");
         std::fs::create_dir_all(&root)
             .with_context(|| format!("{}: cannot make the folder", root.display()))?;
-        Ok(Self { root })
+        Ok(Self { root, _lock: None })
     }
+}
+
+/// `out/<program>`, `out/<program>-2` and so on.
+fn numbered(program: &str) -> impl Iterator<Item = PathBuf> {
+    std::iter::once(format!("out/{program}"))
+        .chain((2..10_000).map(move |n| format!("out/{program}-{n}")))
+        .map(PathBuf::from)
 }
 
 impl std::fmt::Display for RunFolder {

@@ -35,6 +35,10 @@ impl Sources {
     /// A dataset that is missing, damaged, or too short for the clips.
     pub fn lerobot(root: &Path, config: &ExperimentConfig) -> Result<Self> {
         let dataset = LeRobot::open(root)?;
+        // What is missing is said before minutes of decoding.
+        for split in ["train", &config.evaluation.split] {
+            dataset.split(split)?;
+        }
         let options = config.clip_options();
         let load = |split: &str| -> Result<EpisodeClips> {
             let mut bar: Option<Progress> = None;

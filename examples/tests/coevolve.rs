@@ -98,7 +98,7 @@ fn a_killed_run_resumes_to_the_same_bits_logs_and_pictures() {
     let through = root.path().join("through");
     let told = succeeds(&run(&through, &SHORT));
     for part in
-        ["plan       LAM10+WARM10+E2E10", "unlike the paper:", "true actions", "sensitivity", "curves.png"]
+        ["plan       LAM10+WARM10+E2E10", "unlike the paper", "true actions", "sensitivity", "curves.png"]
     {
         assert!(told.contains(part), "`{part}` is not in:\n{told}");
     }
@@ -126,6 +126,16 @@ fn wrong_input_is_refused_with_a_mend_and_earlier_outputs_stay() {
     fails(&run(&out, &SHORT), &["holds a run already", "--resume", "--out"]);
     assert_eq!(std::fs::read_to_string(out.join("config.toml")).expect("the file"), "an earlier run");
     fails(&run(&out, &["--resume"]), &["config.toml"]);
+
+    std::fs::remove_file(out.join("config.toml")).expect("the file");
+    std::fs::create_dir(out.join("checkpoints")).expect("what another run left");
+    fails(&run(&out, &SHORT), &["holds a run already", "checkpoints found"]);
+
+    let busy = root.path().join("busy");
+    std::fs::create_dir(&busy).expect("a folder");
+    let lock = std::fs::File::create(busy.join(".lock")).expect("a lock file");
+    lock.lock().expect("the lock");
+    fails(&run(&busy, &SHORT), &["another program works in this folder"]);
 
     let free = root.path().join("free");
     fails(&run(&free, &["--resume"]), &["no run to resume", "without --resume"]);

@@ -81,7 +81,7 @@ pub(crate) fn save(
     let state = State { format: FORMAT, step, updates, restart: restart.clone() };
     let text = serde_json::to_vec_pretty(&state).map_err(|error| Error::State {
         file: aside.join("state.json"),
-        field: "all".into(),
+        field: "whole file".into(),
         found: error.to_string(),
         expected: "a state that JSON can hold".into(),
         mend: "report this as a bug",
@@ -124,10 +124,11 @@ pub(crate) fn load(
         field: field.into(),
         found,
         expected,
-        mend: "resume from another checkpoint, or start anew in an empty --out folder",
+        mend: "delete this checkpoint's folder: --resume then takes the one before it",
     };
-    let state: State = serde_json::from_slice(&text)
-        .map_err(|error| wrong("all", error.to_string(), "the fields of a version 1 state".into()))?;
+    let state: State = serde_json::from_slice(&text).map_err(|error| {
+        wrong("whole file", format!("no state ({error})"), "the fields of a version 1 state".into())
+    })?;
     if state.format != FORMAT {
         return Err(wrong("format", state.format.to_string(), FORMAT.to_string()));
     }
@@ -167,7 +168,7 @@ pub(crate) fn load(
                         format!("{:?} {:?}", tensor.dtype(), tensor.dims())
                     }),
                     expected: format!("{:?} {:?}", var.dtype(), var.dims()),
-                    mend: "resume from another checkpoint, or start anew in an empty --out folder",
+                    mend: "delete this checkpoint's folder: --resume then takes the one before it",
                 }),
             }
         };

@@ -12,6 +12,9 @@ use crate::Error;
 use crate::optim::OptimizerConfig;
 use crate::plan::{PhaseKind, Plan};
 
+/// Batches from which the first codes and the codec's statistics are taken.
+pub(crate) const FIRST_BATCHES: u64 = 8;
+
 /// Everything that decides a run's numbers. Stored beside every checkpoint as `config.toml`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -48,6 +51,8 @@ pub struct ExperimentConfig {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct DataConfig {
+    /// Clips of the drawn world instead of a dataset; a dataset named on the command line still wins.
+    pub drawn: bool,
     /// Video key of a dataset with several cameras; empty takes the only or the alphabetically first one.
     pub camera: String,
     /// Frames of a training clip, at least 2.
@@ -208,6 +213,7 @@ impl ExperimentConfig {
             plan: Plan::of(&[(PhaseKind::Lam, 2000), (PhaseKind::Warm, 400), (PhaseKind::Joint, 1600)]),
             pretrain: Plan::of(&[(PhaseKind::Pretrain, 3000)]),
             data: DataConfig {
+                drawn: false,
                 camera: String::new(),
                 frames: 2,
                 frame_stride: 1,
@@ -282,6 +288,7 @@ impl ExperimentConfig {
             plan: Plan::of(&[(PhaseKind::Lam, 1000), (PhaseKind::Warm, 600), (PhaseKind::Joint, 650)]),
             pretrain: Plan::of(&[(PhaseKind::Pretrain, 3000)]),
             data: DataConfig {
+                drawn: true,
                 region: Region::FULL,
                 store: 16,
                 world_size: 16,
@@ -310,6 +317,7 @@ impl ExperimentConfig {
             plan: Plan::of(&[(PhaseKind::Warm, 8000), (PhaseKind::Joint, 52000)]),
             pretrain: Plan::of(&[(PhaseKind::Pretrain, 1)]),
             data: DataConfig {
+                drawn: false,
                 camera: String::new(),
                 frames: 8,
                 frame_stride: 1,
@@ -435,8 +443,10 @@ impl ExperimentConfig {
         self.dit.check().map_err(|error| fail(error.to_string()))?;
         let latent_actions = self.lam.tokens * self.lam.code_dim;
         let channels = 3 * self.codec.factor * self.codec.factor;
-        let schedule = &self.schedule;
-        let rules: [(bool, String); 15] = [
+        let (schedule, optimizer, evaluation) = (&self.schedule, &self.optimizer, &self.evaluation);
+        let first_tokens =
+            FIRST_BATCHES as usize * self.data.batch * self.data.frames.saturating_sub(1) * self.lam.tokens;
+        let rules = [
             // TOML, in which the configuration is stored, has no larger whole numbers.
             (
                 i64::try_from(self.seed).is_ok(),
@@ -516,6 +526,52 @@ impl ExperimentConfig {
                 ),
             ),
             (
+                evaluation.transitions >= 2 && evaluation.curve_transitions >= 2 && evaluation.episodes >= 2,
+                format!(
+                    "evaluation.transitions is {}, evaluation.curve_transitions {}, evaluation.episodes {}; each must \
+                     be at least 2, or there are no other clips' actions to shuffle with",
+                    evaluation.transitions, evaluation.curve_transitions, evaluation.episodes
+                ),
+            ),
+            (
+                evaluation.guidance.is_finite() && evaluation.also_guidance.iter().all(|scale| scale.is_finite()),
+                "evaluation.guidance and evaluation.also_guidance must be finite numbers".into(),
+            ),
+            (
+                match self.flow.time.shift {
+                    Shift::None => true,
+                    Shift::Fixed(ratio) | Shift::Resolution(ratio) => ratio.is_finite() && ratio > 0.0,
+                },
+                format!("flow.time.shift is {:?}; expected a finite number above 0", self.flow.time.shift),
+            ),
+            (
+                self.codec.whiten.is_finite() && self.remedies.motion_weight.is_finite(),
+                "codec.whiten and remedies.motion_weight must be finite numbers".into(),
+            ),
+            (
+                [optimizer.beta1, optimizer.beta2].iter().all(|beta| (0.0..1.0).contains(beta))
+                    && [optimizer.eps, optimizer.decay, optimizer.clip].iter().all(|x| x.is_finite() && *x >= 0.0),
+                "optimizer: beta1 and beta2 must lie in 0..1; eps, decay and clip must be finite and not negative".into(),
+            ),
+            (
+                [PhaseKind::Pretrain, PhaseKind::Lam, PhaseKind::Warm, PhaseKind::Joint, PhaseKind::World].iter().all(
+                    |kind| {
+                        let PhaseConfig { rates: Rates { idm, codebook, fdm, action, backbone }, final_rate } =
+                            *self.phase(*kind);
+                        [idm, codebook, fdm, action, backbone, final_rate].iter().all(|x| x.is_finite() && *x >= 0.0)
+                    },
+                ),
+                "phases: every rate and final_rate must be finite and not negative".into(),
+            ),
+            (
+                self.lam.code_init != cola_lam::CodeInit::Data || first_tokens >= self.lam.codes,
+                format!(
+                    "data.batch is {}; the first codes are drawn from {FIRST_BATCHES} batches, which hold {first_tokens} \
+                     tokens, fewer than lam.codes = {}: raise data.batch",
+                    self.data.batch, self.lam.codes
+                ),
+            ),
+            (
                 self.evaluation.horizon > 0 && self.evaluation.batch > 0 && self.evaluation.steps > 0,
                 "evaluation.horizon, evaluation.batch and evaluation.steps must be at least 1".into(),
             ),
@@ -568,51 +624,5 @@ impl ExperimentConfig {
             world_size: self.data.world_size,
             crop: self.data.crop,
         }
-    }
-
-    /// What deviates from the paper's recipe, for the run header: one line each.
-    pub fn deviations(&self) -> Vec<String> {
-        let remedies = &self.remedies;
-        let mut lines = vec![format!(
-            "latents are blocks of {0} x {0} pixels through a fixed transform instead of the video VAE",
-            self.codec.factor
-        )];
-        if self.plan.has(PhaseKind::Lam) {
-            lines.push("a LAM phase (own forward dynamics model) before the world model".to_string());
-        }
-        if remedies.restart_after > 0 {
-            lines.push(format!(
-                "dead codes restart after {} idle steps, until step {} of the LAM phase",
-                remedies.restart_after, remedies.restart_until
-            ));
-        }
-        if remedies.motion_weight > 0.0 {
-            lines.push(format!("moving patches weigh more in the LAM loss ({})", remedies.motion_weight));
-        }
-        if remedies.hold_lam > 0 {
-            lines.push(format!(
-                "IDM and codebook hold still for the first {} steps with a world model",
-                remedies.hold_lam
-            ));
-        }
-        if self.lam.code_init == cola_lam::CodeInit::Data {
-            lines.push("first codes are encoder outputs".to_string());
-        }
-        if self.lam.readout != cola_lam::Readout::Mean {
-            lines.push(format!("IDM read-out `{:?}` instead of `Mean`", self.lam.readout));
-        }
-        if self.lam.commitment_weight != 1.0 {
-            lines.push(format!("commitment weight {} instead of 1", self.lam.commitment_weight));
-        }
-        if self.dit.action.zero_output {
-            lines.push("the conditioner's output layer starts at zero".to_string());
-        }
-        if let Shift::Fixed(ratio) = self.flow.time.shift {
-            lines.push(format!("fixed timestep shift {ratio}"));
-        }
-        if self.evaluation.guidance != 4.0 {
-            lines.push(format!("headline guidance {} instead of 4", self.evaluation.guidance));
-        }
-        lines
     }
 }

@@ -15,7 +15,7 @@ pub enum Error {
         reason: String,
     },
     /// A folder or file of a run that the system refused.
-    #[error("{}: {doing} failed; check that the folder exists, is writable and has room", path.display())]
+    #[error("{}: {doing} failed; check that it exists and may be read, or that its folder may be written and has room", path.display())]
     Io {
         /// The folder or file.
         path: PathBuf,
@@ -46,13 +46,15 @@ pub enum Error {
     },
     /// A loss that is not a number: training cannot go on, earlier checkpoints are intact.
     #[error(
-        "phase {phase}, step {step}: the {what} is {value}, expected a finite number; resume from the last checkpoint with lower rates, e.g. --set phases.{key}.rates.backbone=..."
+        "phase {phase}, step {step}: the {what} is {value}, expected a finite number; the checkpoints before are intact, but going on from them would end here again: start a new run with lower rates below phases.{key}.rates, e.g. --config OUT/config.toml --set phases.{key}.rates.{part}=1e-4"
     )]
     Diverged {
         /// The phase.
         phase: String,
         /// The phase's key in the configuration.
         key: &'static str,
+        /// The key of a rate that matters in it.
+        part: &'static str,
         /// Global step.
         step: u64,
         /// Which quantity.

@@ -31,6 +31,7 @@
 
 pub mod checkpoint;
 mod config;
+mod deviations;
 mod error;
 mod observe;
 mod optim;

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::train::replace_rows;
 
-/// AdamW's constants (spec: betas 0.9/0.999, eps 1e-8, decay 0.01 on matrices only, clip 1.0).
+/// AdamW's constants; the paper names none but the rate, so these are the usual ones.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct OptimizerConfig {

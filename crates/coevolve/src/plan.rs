@@ -129,7 +129,7 @@ impl Plan {
 
     /// Steps of all phases.
     pub fn steps(&self) -> u64 {
-        self.0.iter().map(|phase| phase.steps).sum()
+        self.0.iter().fold(0, |sum, phase| sum.saturating_add(phase.steps))
     }
 
     /// Whether a phase of this kind occurs.
@@ -154,7 +154,7 @@ impl Plan {
     pub fn locate(&self, step: u64) -> Option<(usize, u64)> {
         let mut first = 0;
         for (index, phase) in self.0.iter().enumerate() {
-            if step < first + phase.steps {
+            if step < phase.steps.saturating_add(first) {
                 return Some((index, step - first));
             }
             first += phase.steps;
@@ -188,7 +188,12 @@ impl FromStr for Plan {
                     .ok_or_else(|| PlanError { text: text.to_string(), part: part.trim().to_string() })
             })
             .collect::<Result<Vec<_>, _>>()
-            .map(Self)
+            .and_then(|phases| {
+                // Their sum has to be a step number, too.
+                let sum = phases.iter().try_fold(0u64, |sum, phase: &Phase| sum.checked_add(phase.steps));
+                let fail = || PlanError { text: text.to_string(), part: text.to_string() };
+                sum.map(|_| Self(phases)).ok_or_else(fail)
+            })
     }
 }
 

@@ -10,7 +10,7 @@ use cola_random::stream;
 
 use crate::Error;
 use crate::checkpoint;
-use crate::config::{ExperimentConfig, Rates};
+use crate::config::{ExperimentConfig, FIRST_BATCHES, Rates};
 use crate::observe::Observer;
 use crate::optim::{AdamW, Update};
 use crate::plan::{Phase, PhaseKind, Trains};
@@ -18,9 +18,6 @@ use crate::step::{Key, Step, lam_step, world_step};
 use crate::study::{HeldOut, sensitivity};
 use crate::system::{System, SystemParams};
 use crate::window::Window;
-
-/// Batches from which the first codes and the codec's statistics are taken.
-const FIRST_BATCHES: u64 = 8;
 
 /// A run: configuration, parameters, optimizer and position. Everything else is a pure function of these.
 pub struct Run {
@@ -247,6 +244,7 @@ impl Run {
         let diverged = |what, value| Error::Diverged {
             phase: phase.to_string(),
             key: ExperimentConfig::phase_key(phase.kind),
+            part: if phase.kind.trains().backbone { "backbone" } else { "idm" },
             step: self.step,
             what,
             value,
@@ -309,7 +307,9 @@ impl Run {
         if remedies.restart_after == 0 || within >= remedies.restart_until {
             return Ok(());
         }
-        let dead = self.restart.observe(codes)?;
+        let mut dead = self.restart.observe(codes)?;
+        // A small batch has fewer tokens than there may be dead codes; the others come due again.
+        dead.truncate(tokens.elem_count() / self.config.lam.code_dim);
         if dead.is_empty() {
             return Ok(());
         }

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 #[non_exhaustive]
 pub enum Error {
     /// The operating system refused.
-    #[error("{}: {doing} failed; check that the folder exists, is writable and has room", file.display())]
+    #[error("{}: {doing} failed; check that it exists and may be read, or that its folder may be written and has room", file.display())]
     Io {
         /// The file.
         file: PathBuf,

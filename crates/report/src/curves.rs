@@ -79,7 +79,10 @@ impl Panel {
 pub fn curves(panels: &[Panel], columns: usize, x_label: &str) -> Image {
     let columns = columns.clamp(1, panels.len().max(1));
     let points = panels.iter().flat_map(|panel| &panel.series).flat_map(|series| &series.points);
-    let x_axis = Axis::around(points.filter(|(_, y)| y.is_finite()).map(|(x, _)| *x), 0.0, false);
+    // Marks are part of the picture: a phase begins before its first record.
+    let marks = panels.iter().flat_map(|panel| &panel.marks).map(|mark| mark.x);
+    let x_axis =
+        Axis::around(points.filter(|(_, y)| y.is_finite()).map(|(x, _)| *x).chain(marks), 0.0, false);
 
     let plots: Vec<Plot<'_>> = panels
         .iter()

@@ -33,6 +33,15 @@ fn unknown_keys_and_wrong_values_are_refused_by_name() {
     );
     holds(&config.with("plan=WARM").unwrap_err(), &["WARM", "WARM8K+E2E52K"]);
     holds(&ExperimentConfig::preset("huge").unwrap_err(), &["huge", "tiny, smoke, toy, paper"]);
+    holds(&config.with("evaluation.episodes=1").unwrap_err(), &["evaluation.episodes 1", "at least 2"]);
+    holds(&config.with("evaluation.guidance=nan").unwrap_err(), &["evaluation.guidance", "finite"]);
+    holds(
+        &config.with("flow.time.shift={fixed=-1.0}").unwrap_err(),
+        &["flow.time.shift is Fixed(-1.0)", "above 0"],
+    );
+    holds(&config.with("phases.joint.rates.idm=inf").unwrap_err(), &["phases", "finite"]);
+    holds(&config.with("data.batch=1").unwrap_err(), &["data.batch is 1", "16 tokens", "lam.codes = 32"]);
+    holds(&config.with("plan=LAM18446744073709551615+WARM2").unwrap_err(), &["is no phase"]);
     assert_eq!(config.with("optimizer.clip=2").expect("a whole number for a real one").optimizer.clip, 2.0);
 }
 
@@ -52,6 +61,28 @@ fn a_configuration_file_survives_a_round_trip_and_names_foreign_keys() {
         &ExperimentConfig::read(&root.path().join("none.toml")).unwrap_err(),
         &["none.toml", "reading failed"],
     );
+}
+
+#[test]
+fn every_value_unlike_the_papers_is_told() {
+    let paper = ExperimentConfig::paper().deviations().expect("lines");
+    assert!(paper.iter().all(|line| !line.contains('(')), "{paper:?}");
+    let tiny = ExperimentConfig::tiny().deviations().expect("lines").join("\n");
+    for part in
+        ["data: ", "frames 2 (8)", "lam: ", "dim 64 (768)", "action.output_norm true (false)", "region.top"]
+    {
+        assert!(tiny.contains(part), "`{part}` is not in:\n{tiny}");
+    }
+}
+
+#[test]
+fn more_dead_codes_than_tokens_do_not_stop_a_run() {
+    let root = tempfile::tempdir().expect("a folder");
+    let mut config = crate::support::config("LAM12");
+    // Two tokens a step for eight codes that die after one idle step each.
+    (config.data.batch, config.data.frames, config.flow.given_max) = (1, 2, 1);
+    config.remedies.restart_after = 1;
+    crate::support::train(&config, root.path());
 }
 
 /// A finished run's newest checkpoint.
@@ -93,7 +124,11 @@ fn damaged_checkpoints_are_refused_with_file_field_and_mend() {
             "configuration",
         ],
     );
-    spoil("optimizer.safetensors", &action, &["optimizer.safetensors", "absent", "expected", "start anew"]);
+    spoil(
+        "optimizer.safetensors",
+        &action,
+        &["optimizer.safetensors", "absent", "expected", "the one before it"],
+    );
     spoil("state.json", b"{\"format\": 1}", &["state.json", "missing field"]);
     let state = std::fs::read_to_string(folder.join("state.json")).expect("the file");
     let newer = state.replace("\"format\": 1", "\"format\": 7");

@@ -1,0 +1,99 @@
+//! In what a configuration departs from the paper: words for what changes the method, then every value.
+
+use cola_flow::Shift;
+use cola_lam::{CodeInit, Readout};
+
+use crate::Error;
+use crate::config::ExperimentConfig;
+use crate::plan::PhaseKind;
+
+/// Sections whose values change what is trained or measured.
+const SECTIONS: [&str; 10] =
+    ["plan", "data", "codec", "lam", "dit", "flow", "optimizer", "phases", "remedies", "evaluation"];
+
+impl ExperimentConfig {
+    /// What deviates from the paper's recipe, for the run header: one line each; last, a line for each section with every
+    /// value that differs from the preset `paper`, whose own value stands in brackets.
+    ///
+    /// # Errors
+    /// None in practice: every field has a TOML form.
+    pub fn deviations(&self) -> Result<Vec<String>, Error> {
+        let remedies = &self.remedies;
+        let mut lines = vec![
+            format!(
+                "latents are blocks of {0} x {0} pixels through a fixed transform instead of the video VAE",
+                self.codec.factor
+            ),
+            "the video generator is this program's own, pre-trained on the training clips, instead of Open-Sora's".into(),
+        ];
+        let mut note = |holds: bool, line: String| {
+            if holds {
+                lines.push(line);
+            }
+        };
+        note(
+            self.plan.has(PhaseKind::Lam),
+            "a LAM phase (own forward dynamics model) before the world model".into(),
+        );
+        note(
+            remedies.restart_after > 0,
+            format!(
+                "dead codes restart after {} idle steps, until step {} of the LAM phase",
+                remedies.restart_after, remedies.restart_until
+            ),
+        );
+        note(
+            remedies.motion_weight > 0.0,
+            format!("moving patches weigh more in the LAM loss ({})", remedies.motion_weight),
+        );
+        note(
+            remedies.hold_lam > 0,
+            format!(
+                "IDM and codebook hold still for the first {} steps with a world model",
+                remedies.hold_lam
+            ),
+        );
+        note(self.lam.code_init == CodeInit::Data, "first codes are encoder outputs".into());
+        note(
+            self.lam.readout != Readout::Mean,
+            format!("IDM read-out `{:?}` instead of `Mean`", self.lam.readout),
+        );
+        note(self.dit.action.zero_output, "the conditioner's output layer starts at zero".into());
+        if let Shift::Fixed(ratio) = self.flow.time.shift {
+            note(true, format!("fixed timestep shift {ratio}"));
+        }
+        lines.extend(self.changed_values()?);
+        Ok(lines)
+    }
+
+    fn changed_values(&self) -> Result<Vec<String>, Error> {
+        let tree = |config: &Self| {
+            toml::Value::try_from(config)
+                .map_err(|error| Error::Config { origin: "configuration".into(), reason: error.to_string() })
+        };
+        let (own, paper) = (tree(self)?, tree(&Self::paper())?);
+        let line = |section: &str| {
+            let mut changes = Vec::new();
+            differences("", own.get(section), paper.get(section), &mut changes);
+            (!changes.is_empty()).then(|| format!("{section}: {}", changes.join(", ")))
+        };
+        Ok(SECTIONS.into_iter().filter_map(line).collect())
+    }
+}
+
+/// Every plain value below `own` that `paper` has otherwise, as `key value (paper's)`.
+fn differences(key: &str, own: Option<&toml::Value>, paper: Option<&toml::Value>, into: &mut Vec<String>) {
+    match (own, paper) {
+        (Some(toml::Value::Table(own)), Some(toml::Value::Table(paper))) if own.keys().eq(paper.keys()) => {
+            for (name, value) in own {
+                let key = if key.is_empty() { name.clone() } else { format!("{key}.{name}") };
+                differences(&key, Some(value), paper.get(name), into);
+            }
+        }
+        (Some(own), paper) if Some(own) != paper => {
+            let paper = paper.map_or_else(|| "-".into(), ToString::to_string);
+            into.push(format!("{key} {own} ({paper})").trim_start().to_string());
+        }
+        _ => {}
+    }
+}
