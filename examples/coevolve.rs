@@ -155,6 +155,9 @@ fn load_generator(
         println!("generator  the shipped one ({})", generator().display());
         return Ok(params.load_generator(&generator())?);
     }
+    if !redo {
+        println!("generator  the shipped one is for another model, latents or view; one is made here");
+    }
     let own = folder.pretrain()?;
     let finished = own.path("generator");
     if !finished.join("config.toml").is_file() {

@@ -79,10 +79,11 @@ impl Panel {
 pub fn curves(panels: &[Panel], columns: usize, x_label: &str) -> Image {
     let columns = columns.clamp(1, panels.len().max(1));
     let points = panels.iter().flat_map(|panel| &panel.series).flat_map(|series| &series.points);
-    // Marks are part of the picture: a phase begins before its first record.
-    let marks = panels.iter().flat_map(|panel| &panel.marks).map(|mark| mark.x);
-    let x_axis =
-        Axis::around(points.filter(|(_, y)| y.is_finite()).map(|(x, _)| *x).chain(marks), 0.0, false);
+    let shown: Vec<f64> = points.filter(|(_, y)| y.is_finite()).map(|(x, _)| *x).collect();
+    let last = shown.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+    // A phase begins before its first point, so marks to the left belong to the picture; what is still to come does not.
+    let marks = panels.iter().flat_map(|panel| &panel.marks).map(|mark| mark.x).filter(|x| *x <= last);
+    let x_axis = Axis::around(shown.iter().copied().chain(marks), 0.0, false);
 
     let plots: Vec<Plot<'_>> = panels
         .iter()

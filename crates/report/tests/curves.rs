@@ -115,6 +115,14 @@ fn a_mark_is_a_dashed_line_over_the_whole_plot() {
 }
 
 #[test]
+fn a_mark_before_the_first_point_is_in_the_picture() {
+    let panel = Panel::new("t", "y").with(line([(25.0, 0.0), (100.0, 0.0)]));
+    let marked = Panel { marks: vec![Mark::new(0.0, "LAM")], ..panel.clone() };
+    let left = |panel: Panel| pixels(&page(panel), BLUE).iter().map(|at| at.0).min().unwrap();
+    assert!(left(marked) > left(panel) + 50, "the line begins a quarter into the plot");
+}
+
+#[test]
 fn a_legend_appears_with_the_second_series_and_names_have_one_color() {
     let one = |name: &str, y: f64| Series::new(name, vec![(0.0, y), (9.0, y)]);
     let alone = Panel::new("t", "y").with(one("joint", 1.0));
