@@ -1,11 +1,13 @@
 //! Files that are either the old or the new one, never a part.
 //!
 //! ```
+//! # fn main() -> std::io::Result<()> {
 //! let file = std::env::temp_dir().join(format!("cola-files-{}", std::process::id()));
 //! cola_files::write_atomically(&file, b"first")?;
 //! cola_files::write_atomically(&file, b"second")?;
 //! assert_eq!(std::fs::read(&file)?, b"second");
 //! # std::fs::remove_file(file)
+//! # }
 //! ```
 //!
 //! One function, which checkpoints, pictures and logs share. What a failure means is for the caller to say.
