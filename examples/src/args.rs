@@ -63,7 +63,7 @@ pub struct RunArgs {
     /// A LeRobot v3.0 dataset with splits `train` and `valid` [default: the RoboDesk clips of this repository].
     #[arg(long, value_name = "DIR")]
     pub data: Option<PathBuf>,
-    /// Output folder [default: out/<program>, or out/<program>-2 and so on if that is taken].
+    /// Output folder [default: `out/` and the name of the program, then -2 and so on if that is taken].
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
     /// Change one value of the configuration; may be repeated. Example: --set data.batch=16

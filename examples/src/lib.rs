@@ -6,3 +6,8 @@ pub mod figures;
 pub mod folder;
 pub mod logs;
 pub mod sources;
+
+/// The README's program, compiled and run as a test.
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+pub struct Readme;
