@@ -31,7 +31,6 @@
 
 pub mod checkpoint;
 mod config;
-mod deviations;
 mod error;
 mod observe;
 mod optim;

@@ -1,0 +1,158 @@
+//! Values that cannot work together, refused before anything is computed.
+
+use cola_flow::Shift;
+
+use super::{ExperimentConfig, FIRST_BATCHES, PhaseConfig, Rates};
+use crate::Error;
+use crate::plan::PhaseKind;
+
+impl ExperimentConfig {
+    /// Refuses values that cannot work together.
+    ///
+    /// # Errors
+    /// [`Error::Config`] naming the field, its value and what would do.
+    pub fn check(&self) -> Result<(), Error> {
+        let fail = |reason: String| Error::Config { origin: "configuration".into(), reason };
+        self.lam.check().map_err(|error| fail(error.to_string()))?;
+        self.dit.check().map_err(|error| fail(error.to_string()))?;
+        let latent_actions = self.lam.tokens * self.lam.code_dim;
+        let channels = 3 * self.codec.factor * self.codec.factor;
+        let (schedule, optimizer, evaluation) = (&self.schedule, &self.optimizer, &self.evaluation);
+        let first_tokens =
+            FIRST_BATCHES as usize * self.data.batch * self.data.frames.saturating_sub(1) * self.lam.tokens;
+        let rules = [
+            // TOML, in which the configuration is stored, has no larger whole numbers.
+            (
+                i64::try_from(self.seed).is_ok(),
+                format!("seed is {}; expected at most {}", self.seed, i64::MAX),
+            ),
+            (
+                self.data.frames >= 2,
+                format!("data.frames is {}; a transition needs at least 2", self.data.frames),
+            ),
+            (
+                self.data.frames <= self.lam.max_frames,
+                format!(
+                    "data.frames is {}, lam.max_frames {}; raise the latter",
+                    self.data.frames, self.lam.max_frames
+                ),
+            ),
+            (self.data.batch > 0, "data.batch is 0; it must be at least 1".into()),
+            (
+                self.data.fps > 0.0 && self.data.fps.is_finite(),
+                format!("data.fps is {}; expected a rate above 0", self.data.fps),
+            ),
+            (
+                self.codec.factor > 0 && self.data.world_size.is_multiple_of(self.codec.factor.max(1)),
+                format!(
+                    "data.world_size is {}; codec.factor {} must divide it",
+                    self.data.world_size, self.codec.factor
+                ),
+            ),
+            (
+                self.dit.in_channels == channels,
+                format!(
+                    "dit.in_channels is {}; the codec makes 3 * factor² = {channels}",
+                    self.dit.in_channels
+                ),
+            ),
+            (
+                self.dit.action.action_dim == latent_actions,
+                format!(
+                    "dit.action.action_dim is {}; the latent action has lam.tokens * lam.code_dim = {latent_actions}",
+                    self.dit.action.action_dim
+                ),
+            ),
+            (
+                self.dit.action.frames_per_latent == 1,
+                format!(
+                    "dit.action.frames_per_latent is {}; the space-to-depth codec keeps every frame: set 1",
+                    self.dit.action.frames_per_latent
+                ),
+            ),
+            (
+                self.flow.given_min >= 1
+                    && self.flow.given_min <= self.flow.given_max
+                    && self.flow.given_max < self.data.frames,
+                format!(
+                    "flow.given_min {} and flow.given_max {} must satisfy 1 <= min <= max < data.frames = {}",
+                    self.flow.given_min, self.flow.given_max, self.data.frames
+                ),
+            ),
+            (
+                (0.0..=1.0).contains(&self.flow.drop),
+                format!("flow.drop is {}; expected 0 to 1", self.flow.drop),
+            ),
+            (schedule.log_every > 0, "schedule.log_every is 0; it must be at least 1".into()),
+            (
+                schedule.checkpoint_every > 0
+                    && schedule.checkpoint_every.is_multiple_of(schedule.log_every.max(1)),
+                format!(
+                    "schedule.checkpoint_every is {}; it must be a multiple of schedule.log_every = {}",
+                    schedule.checkpoint_every, schedule.log_every
+                ),
+            ),
+            (
+                schedule.sensitivity_every.is_multiple_of(schedule.log_every.max(1)),
+                format!(
+                    "schedule.sensitivity_every is {}; it must be 0 or a multiple of schedule.log_every = {}",
+                    schedule.sensitivity_every, schedule.log_every
+                ),
+            ),
+            (
+                evaluation.transitions >= 2 && evaluation.curve_transitions >= 2 && evaluation.episodes >= 2,
+                format!(
+                    "evaluation.transitions is {}, evaluation.curve_transitions {}, evaluation.episodes {}; each must \
+                     be at least 2, or there are no other clips' actions to shuffle with",
+                    evaluation.transitions, evaluation.curve_transitions, evaluation.episodes
+                ),
+            ),
+            (
+                evaluation.guidance.is_finite() && evaluation.also_guidance.iter().all(|scale| scale.is_finite()),
+                "evaluation.guidance and evaluation.also_guidance must be finite numbers".into(),
+            ),
+            (
+                match self.flow.time.shift {
+                    Shift::None => true,
+                    Shift::Fixed(ratio) | Shift::Resolution(ratio) => ratio.is_finite() && ratio > 0.0,
+                },
+                format!("flow.time.shift is {:?}; expected a finite number above 0", self.flow.time.shift),
+            ),
+            (
+                self.codec.whiten.is_finite() && self.remedies.motion_weight.is_finite(),
+                "codec.whiten and remedies.motion_weight must be finite numbers".into(),
+            ),
+            (
+                [optimizer.beta1, optimizer.beta2].iter().all(|beta| (0.0..1.0).contains(beta))
+                    && [optimizer.eps, optimizer.decay, optimizer.clip].iter().all(|x| x.is_finite() && *x >= 0.0),
+                "optimizer: beta1 and beta2 must lie in 0..1; eps, decay and clip must be finite and not negative".into(),
+            ),
+            (
+                [PhaseKind::Pretrain, PhaseKind::Lam, PhaseKind::Warm, PhaseKind::Joint, PhaseKind::World].iter().all(
+                    |kind| {
+                        let PhaseConfig { rates: Rates { idm, codebook, fdm, action, backbone }, final_rate } =
+                            *self.phase(*kind);
+                        [idm, codebook, fdm, action, backbone, final_rate].iter().all(|x| x.is_finite() && *x >= 0.0)
+                    },
+                ),
+                "phases: every rate and final_rate must be finite and not negative".into(),
+            ),
+            (
+                self.lam.code_init != cola_lam::CodeInit::Data || first_tokens >= self.lam.codes,
+                format!(
+                    "data.batch is {}; the first codes are drawn from {FIRST_BATCHES} batches, which hold {first_tokens} \
+                     tokens, fewer than lam.codes = {}: raise data.batch",
+                    self.data.batch, self.lam.codes
+                ),
+            ),
+            (
+                self.evaluation.horizon > 0 && self.evaluation.batch > 0 && self.evaluation.steps > 0,
+                "evaluation.horizon, evaluation.batch and evaluation.steps must be at least 1".into(),
+            ),
+        ];
+        match rules.into_iter().find(|(holds, _)| !holds) {
+            Some((_, reason)) => Err(fail(reason)),
+            None => Ok(()),
+        }
+    }
+}
