@@ -1,12 +1,14 @@
 //! Multi-head attention that keeps its gradient.
 
+use std::sync::OnceLock;
+
 use candle_core::{D, DType, Result, Tensor};
 use candle_nn::init::Init;
 use candle_nn::var_builder::VarBuilder;
 
 use crate::kernel::heads::{Heads, Source};
 use crate::kernel::row_norm::RowNorm;
-use crate::kernel::serves;
+use crate::kernel::{serves, table};
 use crate::linear::Linear;
 use crate::norm::{LayerNorm, rms_norm};
 use crate::rope::Rope;
@@ -27,7 +29,7 @@ pub fn attend(q: &Tensor, k: &Tensor, v: &Tensor, causal: bool) -> Result<Tensor
     }
     let keys = k.dim(2)?;
     let fits = k.dims() == v.dims() && k.dims() == [n, heads, keys, dim] && (!causal || length == keys);
-    if fits && is_short(length, keys, dim) && serves(&[q, k, v]) {
+    if fits && serves(&[q, k, v]) {
         let op = Heads {
             sources: [0, 1, 2].map(|operand| Source { operand, width: dim, offset: 0 }),
             heads: 1,
@@ -37,6 +39,7 @@ pub fn attend(q: &Tensor, k: &Tensor, v: &Tensor, causal: bool) -> Result<Tensor
             causal,
             norms: [None, None],
             rope: None,
+            log_sums: OnceLock::new(),
         };
         return q.contiguous()?.apply_op3(&k.contiguous()?, &v.contiguous()?, op);
     }
@@ -47,10 +50,6 @@ pub fn attend(q: &Tensor, k: &Tensor, v: &Tensor, causal: bool) -> Result<Tensor
     let scores = if causal { scores.broadcast_add(&causal_bias(length, &scores)?)? } else { scores };
     let weights = candle_nn::ops::softmax(&scores, D::Minus1)?.to_dtype(v.dtype())?;
     weights.matmul(&v.contiguous()?)
-}
-
-fn is_short(queries: usize, keys: usize, size: usize) -> bool {
-    queries.max(keys) <= Heads::LONGEST && size <= Heads::LARGEST
 }
 
 /// 0 where key <= query, minus infinity elsewhere; `(L, L)`.
@@ -232,10 +231,10 @@ impl SelfAttention {
             inner,
             causal: self.causal,
         };
-        let Some((op, table)) = shape.heads(qkv, [&self.q_norm, &self.k_norm], self.rope.as_ref())? else {
+        let Some((op, norms)) = shape.heads(qkv, [&self.q_norm, &self.k_norm], self.rope.as_ref())? else {
             return Ok(None);
         };
-        qkv.contiguous()?.apply_op2(&table, op).map(Some)
+        qkv.contiguous()?.apply_op2(&norms, op).map(Some)
     }
 
     /// `(N, L, 3 dim)` to `(N, L, dim)`.
@@ -280,9 +279,9 @@ pub fn attend_tokens(
         causal: false,
     };
     if serves(&[q])
-        && let Some((op, table)) = shape.heads(kv, [q_norm, k_norm], None)?
+        && let Some((op, norms)) = shape.heads(kv, [q_norm, k_norm], None)?
     {
-        return q.contiguous()?.apply_op3(&kv.contiguous()?, &table, op);
+        return q.contiguous()?.apply_op3(&kv.contiguous()?, &norms, op);
     }
     let part = |index: usize| split_heads(&kv.narrow(2, index * dim, dim)?, heads);
     let q = q_norm.forward(&split_heads(q, heads)?)?;
@@ -310,18 +309,17 @@ impl Core {
         let Self { sources, heads, size, lengths, inner, causal } = self;
         let mut rows = Vec::new();
         let norms = norms.map(|norm| norm.row_norm(&mut rows));
-        let fits = rows.iter().all(|row| row.dims() == [size])
-            && rope.is_none_or(|rope| rope.size() == size)
-            && is_short(lengths[0], lengths[1], size);
-        if !fits || !serves(&[operand]) || !serves(&rows.iter().collect::<Vec<_>>()) {
+        let fits = rows.iter().all(|row| row.dims() == [size]) && rope.is_none_or(|rope| rope.size() == size);
+        if !fits || !serves(&[operand]) || !rows.iter().all(|row| serves(&[row])) {
             return Ok(None);
         }
-        let table = if rows.is_empty() {
+        let parameters = if rows.is_empty() {
             Tensor::zeros(1, DType::F32, operand.device())?
         } else {
-            Tensor::stack(&rows, 0)?
+            table(&Tensor::stack(&rows, 0)?)?
         };
         let rope = rope.map(|rope| rope.table(lengths[0].max(lengths[1])));
-        Ok(Some((Heads { sources, heads, size, lengths, inner, causal, norms, rope }, table)))
+        let log_sums = OnceLock::new();
+        Ok(Some((Heads { sources, heads, size, lengths, inner, causal, norms, rope, log_sums }, parameters)))
     }
 }

@@ -1,43 +1,74 @@
-//! One-pass loops over f32 slices on the CPU: what the fused operations of the layers are made of.
+//! One-pass loops over slices on the CPU: what the fused operations of the layers are made of. Tensors store f32 or bf16;
+//! what happens between reading and writing is f32.
 //!
 //! Rules that every loop here keeps: work is cut at places that depend on the shape only and sums are taken in a fixed
 //! order, so results are the same to the last bit on any number of threads and with any vector width; a row's result
 //! depends on that row alone.
 
+pub(crate) mod activate;
+pub(crate) mod affine;
+pub(crate) mod element;
 pub(crate) mod exp;
 pub(crate) mod groups;
 pub(crate) mod heads;
 mod heads_op;
 pub(crate) mod lanes;
+mod long;
 pub(crate) mod normalise;
+pub(crate) mod product;
 pub(crate) mod row_norm;
 mod small;
 
+use std::borrow::Cow;
 use std::ops::Deref;
 
+use candle_core::backend::BackendStorage;
 use candle_core::{CpuStorage, DType, Device, Layout, Result, Shape, Storage, Tensor};
 use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
+
+use element::{Element, for_element};
 
 /// Elements below which waking a thread costs more than it saves.
 const WORTH_THREADS: usize = 1 << 16;
 /// Elements that one task takes at least.
 const TASK: usize = 1 << 13;
 
-/// Whether the loops here can serve all of these tensors.
+/// Whether the loops here can serve all of these tensors: on the CPU, not empty, of one type that they know.
 pub(crate) fn serves(tensors: &[&Tensor]) -> bool {
-    tensors.iter().all(|tensor| {
-        matches!(tensor.device(), Device::Cpu) && tensor.dtype() == DType::F32 && tensor.elem_count() > 0
-    })
+    let own = |tensor: &&Tensor| matches!(tensor.device(), Device::Cpu) && tensor.elem_count() > 0;
+    let Some(dtype) = tensors.first().map(|tensor| tensor.dtype()) else { return false };
+    element::is_element(dtype) && tensors.iter().all(|tensor| own(tensor) && tensor.dtype() == dtype)
+}
+
+/// A small operand (a scale, a shift, a gate) in the type that the loops read it in. Differentiable.
+pub(crate) fn table(tensor: &Tensor) -> Result<Tensor> {
+    match tensor.dtype() {
+        DType::BF16 => tensor.to_dtype(DType::F32)?.contiguous(),
+        _ => tensor.contiguous(),
+    }
+}
+
+/// Runs a composition that sums over many numbers: in f32 if the input is narrower.
+pub(crate) fn in_wide(x: &Tensor, run: impl FnOnce(&Tensor) -> Result<Tensor>) -> Result<Tensor> {
+    match x.dtype() {
+        DType::F32 | DType::F64 => run(x),
+        narrow => run(&x.to_dtype(DType::F32)?)?.to_dtype(narrow),
+    }
 }
 
 /// The values of a contiguous operand.
-pub(crate) fn values<'a>(storage: &'a CpuStorage, layout: &Layout) -> Result<&'a [f32]> {
-    let values = storage.as_slice::<f32>()?;
+pub(crate) fn values<'a, E: Element>(storage: &'a CpuStorage, layout: &Layout) -> Result<&'a [E]> {
+    let values = storage.as_slice::<E>()?;
     match layout.contiguous_offsets() {
         Some((start, end)) => Ok(&values[start..end]),
         None => candle_core::bail!("a fused operation got a tensor that is not contiguous"),
     }
+}
+
+/// The values of a contiguous operand in f32.
+pub(crate) fn wide_values<'a>(storage: &'a CpuStorage, layout: &Layout) -> Result<Cow<'a, [f32]>> {
+    for_element!(storage, E => Ok(E::wide(values(storage, layout)?)))
 }
 
 /// A contiguous tensor whose values are read.
@@ -53,16 +84,23 @@ pub(crate) fn lend(tensor: &Tensor) -> Lent<'_, impl Deref<Target = Storage>> {
 }
 
 impl<G: Deref<Target = Storage>> Lent<'_, G> {
-    pub(crate) fn values(&self) -> Result<&[f32]> {
+    pub(crate) fn values<E: Element>(&self) -> Result<&[E]> {
         match &*self.storage {
             Storage::Cpu(storage) => values(storage, self.layout),
+            _ => candle_core::bail!("a fused operation got a tensor that is not on the CPU"),
+        }
+    }
+
+    pub(crate) fn wide(&self) -> Result<Cow<'_, [f32]>> {
+        match &*self.storage {
+            Storage::Cpu(storage) => wide_values(storage, self.layout),
             _ => candle_core::bail!("a fused operation got a tensor that is not on the CPU"),
         }
     }
 }
 
 /// A tensor from values, on the CPU.
-pub(crate) fn tensor(values: Vec<f32>, shape: &Shape) -> Result<Tensor> {
+pub(crate) fn tensor<E: Element>(values: Vec<E>, shape: &Shape) -> Result<Tensor> {
     Tensor::from_vec(values, shape, &Device::Cpu)
 }
 

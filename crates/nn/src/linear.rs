@@ -1,12 +1,14 @@
 //! `y = x Wᵀ + b`, without a gradient for a frozen `W`.
 
 use candle_core::backend::BackendStorage;
-use candle_core::{CpuStorage, CudaStorage, CustomOp1, CustomOp3, Layout, Result, Shape, Storage, Tensor};
+use candle_core::{CpuStorage, CudaStorage, CustomOp1, Layout, Result, Shape, Storage, Tensor};
 use candle_nn::init::{FanInOut, Init, NonLinearity, NormalOrUniform};
 use candle_nn::var_builder::VarBuilder;
 
-use crate::kernel::groups::column_sum;
-use crate::kernel::{for_each, lanes, lend, serves, task_rows, tensor, vectorised};
+use crate::activation::activated;
+use crate::kernel::activate::Activation;
+use crate::kernel::affine::Affine;
+use crate::kernel::serves;
 
 /// Xavier-uniform: bound `sqrt(6 / (in + out))`.
 pub fn xavier(in_dim: usize, out_dim: usize) -> Init {
@@ -70,24 +72,39 @@ impl Linear {
         Ok(Self { weight, bias })
     }
 
-    /// `(..., in)` to `(..., out)`, in the input's dtype (the weight is cast to it).
+    /// `(..., in)` to `(..., out)`, in the input's dtype.
     ///
     /// # Errors
     /// A last dimension other than `in`.
     pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
+        self.forward_after(None, x)
+    }
+
+    /// [`Linear::forward`] of an activation's result, which is not kept.
+    pub(crate) fn forward_after(&self, before: Option<Activation>, x: &Tensor) -> Result<Tensor> {
         let (out_dim, in_dim) = self.weight.dims2()?;
         let mut shape = x.dims().to_vec();
-        if shape.last() != Some(&in_dim) {
-            candle_core::bail!("linear layer of {in_dim} inputs got a tensor of shape {:?}", x.dims());
+        let fan_in = before.map_or(1, Activation::fan_in);
+        if shape.last() != Some(&(in_dim * fan_in)) {
+            candle_core::bail!(
+                "linear layer of {} inputs got a tensor of shape {:?}",
+                in_dim * fan_in,
+                x.dims()
+            );
         }
         if let Some(last) = shape.last_mut() {
             *last = out_dim;
         }
+        if serves(&[x]) && serves(&[&self.weight, &self.bias]) {
+            let weight = self.weight.contiguous()?;
+            return x.contiguous()?.apply_op3(&weight, &self.bias.contiguous()?, Affine { before });
+        }
+        let x = match before {
+            Some(activation) => &activated(activation, x)?,
+            None => x,
+        };
         let (weight, bias) = (self.weight.to_dtype(x.dtype())?, self.bias.to_dtype(x.dtype())?);
         let x = x.contiguous()?;
-        if serves(&[&x, &weight, &bias]) {
-            return x.apply_op3(&weight, &bias, Affine);
-        }
         let rows = x.reshape(((), in_dim))?;
         let y = if rows.track_op() && !weight.track_op() {
             rows.apply_op1(FrozenLinear { weight })?
@@ -95,71 +112,6 @@ impl Linear {
             rows.matmul(&weight.t()?)?
         };
         y.broadcast_add(&bias)?.reshape(shape)
-    }
-}
-
-/// `x Wᵀ + b` with the bias added in place, and gradients for those operands only that have a history.
-struct Affine;
-
-impl CustomOp3 for Affine {
-    fn name(&self) -> &'static str {
-        "linear"
-    }
-
-    fn cpu_fwd(
-        &self,
-        x: &CpuStorage,
-        x_layout: &Layout,
-        weight: &CpuStorage,
-        weight_layout: &Layout,
-        bias: &CpuStorage,
-        bias_layout: &Layout,
-    ) -> Result<(CpuStorage, Shape)> {
-        let (out_dim, in_dim) = weight_layout.shape().dims2()?;
-        let rows = x_layout.shape().elem_count() / in_dim;
-        let x_rows = Layout::contiguous_with_offset((rows, in_dim), x_layout.start_offset());
-        let sizes = (1, rows, out_dim, in_dim);
-        let mut y = x.matmul(weight, sizes, &x_rows, &weight_layout.transpose(0, 1)?)?;
-        let bias = crate::kernel::values(bias, bias_layout)?;
-        if let CpuStorage::F32(y) = &mut y {
-            for_each(y.len(), y.chunks_mut(task_rows(out_dim) * out_dim), |rows| {
-                vectorised(
-                    #[inline(always)]
-                    || rows.chunks_exact_mut(out_dim).for_each(|row| lanes::add(row, bias)),
-                );
-            });
-        }
-        let mut shape = x_layout.dims().to_vec();
-        if let Some(last) = shape.last_mut() {
-            *last = out_dim;
-        }
-        Ok((y, shape.into()))
-    }
-
-    fn bwd(
-        &self,
-        x: &Tensor,
-        weight: &Tensor,
-        bias: &Tensor,
-        _y: &Tensor,
-        grad: &Tensor,
-    ) -> Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
-        // Detached operands: a gradient that is kept must not keep the graph.
-        let (out_dim, in_dim) = weight.dims2()?;
-        let grad = grad.contiguous()?.reshape(((), out_dim))?;
-        let for_x =
-            if x.track_op() { Some(grad.matmul(&weight.detach())?.reshape(x.shape())?) } else { None };
-        let for_weight = if weight.track_op() {
-            Some(grad.t()?.matmul(&x.detach().reshape(((), in_dim))?)?)
-        } else {
-            None
-        };
-        let for_bias = if bias.track_op() {
-            Some(tensor(column_sum(lend(&grad).values()?, out_dim), bias.shape())?)
-        } else {
-            None
-        };
-        Ok((for_x, for_weight, for_bias))
     }
 }
 

@@ -3,7 +3,7 @@
 use candle_core::{Result, Tensor};
 use candle_nn::var_builder::VarBuilder;
 
-use crate::activation::{gated_silu, gelu};
+use crate::kernel::activate::Activation;
 use crate::linear::Linear;
 
 /// `fc2(gelu(fc1(x)))` with the tanh formula; parameters `fc1` and `fc2`.
@@ -41,7 +41,7 @@ impl Mlp {
     /// # Errors
     /// Tensor arithmetic.
     pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
-        self.fc2.forward(&gelu(&self.fc1.forward(x)?)?)
+        self.fc2.forward_after(Some(Activation::Gelu), &self.fc1.forward(x)?)
     }
 }
 
@@ -67,6 +67,6 @@ impl GatedMlp {
     /// # Errors
     /// Tensor arithmetic.
     pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
-        self.out.forward(&gated_silu(&self.project.forward(x)?)?)
+        self.out.forward_after(Some(Activation::SiluGate), &self.project.forward(x)?)
     }
 }

@@ -4,6 +4,7 @@ use candle_core::{D, Result, Tensor};
 use candle_nn::init::Init;
 use candle_nn::var_builder::VarBuilder;
 
+use crate::kernel::in_wide;
 use crate::kernel::normalise::{Floor, Normalise};
 
 /// Layer norm without parameters over the last dimension: `(x - mean) / sqrt(var + eps)`, biased variance.
@@ -14,9 +15,11 @@ pub fn layer_norm(x: &Tensor, eps: f64) -> Result<Tensor> {
     if let Some(y) = Normalise::layer(eps).apply(x, None, None)? {
         return Ok(y);
     }
-    let centred = x.broadcast_sub(&x.mean_keepdim(D::Minus1)?)?;
-    let deviation = (centred.sqr()?.mean_keepdim(D::Minus1)? + eps)?.sqrt()?;
-    centred.broadcast_div(&deviation)
+    in_wide(x, |x| {
+        let centred = x.broadcast_sub(&x.mean_keepdim(D::Minus1)?)?;
+        let deviation = (centred.sqr()?.mean_keepdim(D::Minus1)? + eps)?.sqrt()?;
+        centred.broadcast_div(&deviation)
+    })
 }
 
 /// `weight * x / sqrt(mean(x²) + eps)` over the last dimension (Open-Sora's and Llama's form).
@@ -27,8 +30,10 @@ pub fn rms_norm(x: &Tensor, weight: &Tensor, eps: f64) -> Result<Tensor> {
     if let Some(y) = Normalise::rms(Floor::Add(eps as f32)).apply(x, Some(weight), None)? {
         return Ok(y);
     }
-    let size = (x.sqr()?.mean_keepdim(D::Minus1)? + eps)?.sqrt()?;
-    x.broadcast_div(&size)?.broadcast_mul(weight)
+    in_wide(x, |x| {
+        let size = (x.sqr()?.mean_keepdim(D::Minus1)? + eps)?.sqrt()?;
+        x.broadcast_div(&size)?.broadcast_mul(&weight.to_dtype(x.dtype())?)
+    })
 }
 
 /// Layer norm with scale and shift; parameters `weight` and `bias`.
@@ -58,7 +63,10 @@ impl LayerNorm {
         if let Some(y) = Normalise::layer(self.eps).apply(x, Some(&self.weight), Some(&self.bias))? {
             return Ok(y);
         }
-        layer_norm(x, self.eps)?.broadcast_mul(&self.weight)?.broadcast_add(&self.bias)
+        in_wide(x, |x| {
+            let (weight, bias) = (self.weight.to_dtype(x.dtype())?, self.bias.to_dtype(x.dtype())?);
+            layer_norm(x, self.eps)?.broadcast_mul(&weight)?.broadcast_add(&bias)
+        })
     }
 }
 
@@ -90,7 +98,9 @@ impl RmsNorm {
             return Ok(y);
         }
         // The clamp is below the root: max(sqrt(m), 1e-8) = sqrt(max(m, 1e-16)), and the root has a slope everywhere.
-        let size = x.sqr()?.mean_keepdim(D::Minus1)?.maximum(LEAST_SQUARE)?.sqrt()?;
-        x.broadcast_div(&size)?.broadcast_mul(&self.gain)
+        in_wide(x, |x| {
+            let size = x.sqr()?.mean_keepdim(D::Minus1)?.maximum(LEAST_SQUARE)?.sqrt()?;
+            x.broadcast_div(&size)?.broadcast_mul(&self.gain.to_dtype(x.dtype())?)
+        })
     }
 }

@@ -2,8 +2,10 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
+use candle_core::backend::BackendStorage;
 use candle_core::{CpuStorage, CustomOp1, D, Device, Layout, Result, Shape, Tensor};
 
+use crate::kernel::element::{Element, for_element, storage};
 use crate::kernel::{for_each, lend, serves, task_rows, tensor, values};
 
 /// Rotates channel pairs `(2j, 2j+1)` of position `p` by `p * freqs[j]` (Open-Sora v1.2, `rope.freqs`).
@@ -127,15 +129,20 @@ struct Turn {
 }
 
 impl Turn {
-    fn rows(&self, mut rows: Vec<f32>, back: bool) -> Vec<f32> {
+    fn rows<E: Element>(&self, rows: &[E], back: bool) -> Vec<E> {
         let size = 2 * self.table.half;
-        let task = task_rows(size);
-        for_each(rows.len(), rows.chunks_mut(task * size).enumerate(), |(index, rows)| {
-            for (row, values) in rows.chunks_exact_mut(size).enumerate() {
-                self.table.turn(values, (index * task + row) % self.length, back);
+        let task = task_rows(size) * size;
+        let mut turned = vec![E::default(); rows.len()];
+        let tasks = turned.chunks_mut(task).zip(rows.chunks(task)).enumerate();
+        for_each(rows.len(), tasks, |(index, (turned, rows))| {
+            let mut row = vec![0f32; size];
+            for (at, (to, from)) in turned.chunks_exact_mut(size).zip(rows.chunks_exact(size)).enumerate() {
+                row.iter_mut().zip(from).for_each(|(row, from)| *row = from.widen());
+                self.table.turn(&mut row, (index * (task / size) + at) % self.length, back);
+                to.iter_mut().zip(&row).for_each(|(to, row)| *to = E::narrow(*row));
             }
         });
-        rows
+        turned
     }
 }
 
@@ -144,14 +151,14 @@ impl CustomOp1 for Turn {
         "rope"
     }
 
-    fn cpu_fwd(&self, storage: &CpuStorage, layout: &Layout) -> Result<(CpuStorage, Shape)> {
-        let y = self.rows(values(storage, layout)?.to_vec(), false);
-        Ok((CpuStorage::F32(y), layout.shape().clone()))
+    fn cpu_fwd(&self, x: &CpuStorage, layout: &Layout) -> Result<(CpuStorage, Shape)> {
+        let y = for_element!(x, E => storage(self.rows(values::<E>(x, layout)?, false)));
+        Ok((y, layout.shape().clone()))
     }
 
     fn bwd(&self, x: &Tensor, _y: &Tensor, grad: &Tensor) -> Result<Option<Tensor>> {
         let grad = grad.contiguous()?;
-        let dx = self.rows(lend(&grad).values()?.to_vec(), true);
-        Ok(Some(tensor(dx, x.shape())?))
+        let dx = for_element!(x, E => tensor(self.rows(lend(&grad).values::<E>()?, true), x.shape()))?;
+        Ok(Some(dx))
     }
 }

@@ -72,11 +72,11 @@ pub(crate) fn runs(rows: usize, tables: [Groups; 2]) -> Vec<Range<usize>> {
 }
 
 /// Cuts `values` (rows of `width`) at the runs.
-pub(crate) fn cut<'a>(
-    mut values: &'a mut [f32],
+pub(crate) fn cut<'a, E>(
+    mut values: &'a mut [E],
     runs: &'a [Range<usize>],
     width: usize,
-) -> impl Iterator<Item = &'a mut [f32]> {
+) -> impl Iterator<Item = &'a mut [E]> {
     runs.iter().map(move |run| {
         let (head, tail) = std::mem::take(&mut values).split_at_mut(run.len() * width);
         values = tail;

@@ -1,10 +1,12 @@
-//! Attention of short sequences, from rows of tokens to rows of tokens: head norm, rotary positions, softmax and sum in
-//! one go, head by head; the backward pass computes the probabilities anew.
+//! Attention from rows of tokens to rows of tokens: head norm, rotary positions, softmax and sum in one go, head by head;
+//! the backward pass computes the probabilities anew. Here the description, and the loops for short sequences; those for
+//! long ones are in [`super::long`].
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use pulp::{Simd, WithSimd};
 
+use super::element::Element;
 use super::row_norm::{RowNorm, Table};
 use super::small::{padded, product, softmax, softmax_back, turn};
 use crate::rope::RopeTable;
@@ -36,15 +38,22 @@ pub(crate) struct Heads {
     /// Of queries and of keys.
     pub(crate) norms: [Option<RowNorm>; 2],
     pub(crate) rope: Option<Arc<RopeTable>>,
+    /// Of every query of a long sequence, for the backward pass: the logarithm of the sum of the exponentials.
+    pub(crate) log_sums: OnceLock<Vec<f32>>,
 }
 
-/// One head's numbers, rows padded.
-pub(super) struct Scratch {
+/// One head's queries, keys and values, rows padded.
+pub(super) struct Loaded {
     /// Queries, keys and values, ready.
-    parts: [Vec<f32>; 3],
+    pub(super) parts: [Vec<f32>; 3],
     /// Queries and keys without their norm's parameters, and what each row was multiplied by.
     normed: [Vec<f32>; 2],
     inverse: [Vec<f32>; 2],
+}
+
+/// What a short sequence needs beside them.
+pub(super) struct Scratch {
+    loaded: Loaded,
     /// Keys, and later values, as columns.
     turned: Vec<f32>,
     weights: Vec<f32>,
@@ -55,12 +64,15 @@ pub(super) struct Scratch {
 }
 
 impl Heads {
-    /// Longest sequence; a longer one is better served by large matrix products.
-    pub(crate) const LONGEST: usize = 64;
-    /// Largest head.
-    pub(crate) const LARGEST: usize = 128;
+    /// Longest sequence and largest head that are called short; beyond, large matrix products pay.
+    const SHORT: usize = 64;
+    const SMALL: usize = 128;
 
-    fn part_lengths(&self) -> [usize; 3] {
+    pub(super) fn is_short(&self) -> bool {
+        self.lengths[0].max(self.lengths[1]) <= Self::SHORT && self.size <= Self::SMALL
+    }
+
+    pub(super) fn part_lengths(&self) -> [usize; 3] {
         [self.lengths[0], self.lengths[1], self.lengths[1]]
     }
 
@@ -76,23 +88,33 @@ impl Heads {
         self.heads * self.size * self.lengths[0] * self.inner
     }
 
+    /// Room for queries, keys and values, or for their gradients.
+    pub(super) fn parts(&self) -> [Vec<f32>; 3] {
+        self.part_lengths().map(|length| vec![0.0; length * padded(self.size)])
+    }
+
+    pub(super) fn loaded(&self) -> Loaded {
+        Loaded {
+            parts: self.parts(),
+            normed: self.lengths.map(|length| vec![0.0; length * padded(self.size)]),
+            inverse: self.lengths.map(|length| vec![0.0; length]),
+        }
+    }
+
     pub(super) fn scratch(&self) -> Scratch {
         let width = padded(self.size);
         let [queries, keys] = self.lengths;
-        let parts = || self.part_lengths().map(|length| vec![0.0; length * width]);
         Scratch {
-            parts: parts(),
-            normed: self.lengths.map(|length| vec![0.0; length * width]),
-            inverse: self.lengths.map(|length| vec![0.0; length]),
+            loaded: self.loaded(),
             turned: vec![0.0; width * padded(keys)],
             weights: vec![0.0; queries * padded(keys)],
             out: vec![0.0; queries * width],
-            for_parts: parts(),
+            for_parts: self.parts(),
             for_weights: vec![0.0; queries * padded(keys)],
         }
     }
 
-    fn scale(&self) -> f32 {
+    pub(super) fn scale(&self) -> f32 {
         (self.size as f64).powf(-0.5) as f32
     }
 
@@ -103,35 +125,41 @@ impl Heads {
     }
 
     /// The result's place.
-    fn out(&self) -> Source {
+    pub(super) fn out(&self) -> Source {
         Source { operand: 0, width: self.heads * self.size, offset: 0 }
     }
 
     #[inline(always)]
-    fn start(&self, source: &Source, (sequence, head): (usize, usize), position: usize) -> usize {
+    pub(super) fn start(&self, source: &Source, (sequence, head): (usize, usize), position: usize) -> usize {
         (position * self.inner + sequence) * source.width + source.offset + head * self.size
     }
 
     /// Norm, positions and scale: one head's numbers from the operands of a block.
     #[inline(always)]
-    fn load(&self, scratch: &mut Scratch, operands: &[&[f32]], table: &Table, unit: (usize, usize)) {
+    pub(super) fn load<E: Element>(
+        &self,
+        loaded: &mut Loaded,
+        operands: &[&[E]],
+        table: &Table,
+        unit: (usize, usize),
+    ) {
         let (size, width, scale) = (self.size, padded(self.size), self.scale());
         for (part, source) in self.sources.iter().enumerate() {
             let operand = operands[source.operand];
-            for (position, to) in scratch.parts[part].chunks_exact_mut(width).enumerate() {
+            for (position, to) in loaded.parts[part].chunks_exact_mut(width).enumerate() {
                 let from = &operand[self.start(source, unit, position)..][..size];
                 if part == 2 {
-                    to[..size].copy_from_slice(from);
+                    widen(to, from);
                     continue;
                 }
                 match &self.norms[part] {
                     Some(norm) => {
-                        let normed = &mut scratch.normed[part][position * width..][..width];
-                        normed[..size].copy_from_slice(from);
+                        let normed = &mut loaded.normed[part][position * width..][..width];
+                        widen(normed, from);
                         // The centred form leaves zeros in the padding.
-                        scratch.inverse[part][position] = norm.forward(to, normed, table);
+                        loaded.inverse[part][position] = norm.forward(to, normed, table);
                     }
-                    None => to[..size].copy_from_slice(from),
+                    None => widen(to, from),
                 }
                 if let Some(rope) = &self.rope {
                     rope.turn(&mut to[..size], position, false);
@@ -143,12 +171,41 @@ impl Heads {
         }
     }
 
+    /// The way back through [`Heads::load`] of one row's gradient, in place; those of the norm's parameters are added to
+    /// `table_sums`.
+    #[inline(always)]
+    pub(super) fn unload(
+        &self,
+        part: usize,
+        position: usize,
+        grad: &mut [f32],
+        loaded: &Loaded,
+        table_sums: &mut [f32],
+        table: &Table,
+    ) {
+        if part == 0 {
+            let scale = self.scale();
+            grad.iter_mut().for_each(|x| *x *= scale);
+        }
+        if part == 2 {
+            return;
+        }
+        if let Some(rope) = &self.rope {
+            rope.turn(&mut grad[..self.size], position, true);
+        }
+        if let Some(norm) = &self.norms[part] {
+            let width = grad.len();
+            let normed = &loaded.normed[part][position * width..][..width];
+            norm.backward(grad, normed, loaded.inverse[part][position], table_sums, table);
+        }
+    }
+
     /// Probabilities.
     #[inline(always)]
     fn weigh<S: Simd>(&self, simd: S, scratch: &mut Scratch) {
         let (width, keys) = (padded(self.size), padded(self.lengths[1]));
-        turn(&mut scratch.turned, keys, &scratch.parts[1], width, self.size);
-        let queries = (scratch.parts[0].as_slice(), width);
+        turn(&mut scratch.turned, keys, &scratch.loaded.parts[1], width, self.size);
+        let queries = (scratch.loaded.parts[0].as_slice(), width);
         product::<S, false>(simd, &mut scratch.weights, queries, &scratch.turned, self.size, keys);
         for (query, row) in scratch.weights.chunks_exact_mut(keys).enumerate() {
             softmax(row, if self.causal { query + 1 } else { self.lengths[1] });
@@ -156,16 +213,28 @@ impl Heads {
     }
 }
 
+/// Reads a row; the padding stays as it is.
+#[inline(always)]
+pub(super) fn widen<E: Element>(to: &mut [f32], from: &[E]) {
+    to.iter_mut().zip(from).for_each(|(to, from)| *to = from.widen());
+}
+
+/// Writes a row without its padding.
+#[inline(always)]
+pub(super) fn narrow<E: Element>(to: &mut [E], from: &[f32]) {
+    to.iter_mut().zip(from).for_each(|(to, from)| *to = E::narrow(*from));
+}
+
 /// A block forward.
-pub(super) struct Forward<'a> {
+pub(super) struct Forward<'a, E> {
     pub(super) heads: &'a Heads,
     pub(super) scratch: &'a mut Scratch,
-    pub(super) out: &'a mut [f32],
-    pub(super) operands: &'a [&'a [f32]],
+    pub(super) out: &'a mut [E],
+    pub(super) operands: &'a [&'a [E]],
     pub(super) table: &'a Table,
 }
 
-impl WithSimd for Forward<'_> {
+impl<E: Element> WithSimd for Forward<'_, E> {
     type Output = ();
 
     #[inline(always)]
@@ -173,30 +242,30 @@ impl WithSimd for Forward<'_> {
         let Self { heads, scratch, out, operands, table } = self;
         let (width, keys) = (padded(heads.size), heads.lengths[1]);
         for unit in heads.units() {
-            heads.load(scratch, operands, table, unit);
+            heads.load(&mut scratch.loaded, operands, table, unit);
             heads.weigh(simd, scratch);
             let weights = (scratch.weights.as_slice(), padded(keys));
-            product::<S, false>(simd, &mut scratch.out, weights, &scratch.parts[2], keys, width);
+            product::<S, false>(simd, &mut scratch.out, weights, &scratch.loaded.parts[2], keys, width);
             for (position, row) in scratch.out.chunks_exact(width).enumerate() {
                 let start = heads.start(&heads.out(), unit, position);
-                out[start..][..heads.size].copy_from_slice(&row[..heads.size]);
+                narrow(&mut out[start..][..heads.size], row);
             }
         }
     }
 }
 
 /// A block backward: writes the operands' gradients, adds those of the table.
-pub(super) struct Backward<'a, 'b> {
+pub(super) struct Backward<'a, 'b, E> {
     pub(super) heads: &'a Heads,
     pub(super) scratch: &'a mut Scratch,
-    pub(super) results: &'a mut [&'b mut [f32]],
+    pub(super) results: &'a mut [&'b mut [E]],
     pub(super) table_sums: &'a mut [f32],
-    pub(super) operands: &'a [&'a [f32]],
+    pub(super) operands: &'a [&'a [E]],
     pub(super) table: &'a Table,
-    pub(super) grad: &'a [f32],
+    pub(super) grad: &'a [E],
 }
 
-impl WithSimd for Backward<'_, '_> {
+impl<E: Element> WithSimd for Backward<'_, '_, E> {
     type Output = ();
 
     #[inline(always)]
@@ -207,20 +276,20 @@ impl WithSimd for Backward<'_, '_> {
         let keys_width = padded(keys);
         for unit in heads.units() {
             let scratch = &mut *self.scratch;
-            heads.load(scratch, self.operands, self.table, unit);
+            heads.load(&mut scratch.loaded, self.operands, self.table, unit);
             heads.weigh(simd, scratch);
             for (position, row) in scratch.out.chunks_exact_mut(width).enumerate() {
                 let start = heads.start(&heads.out(), unit, position);
-                row[..size].copy_from_slice(&self.grad[start..][..size]);
+                widen(row, &self.grad[start..][..size]);
             }
-            turn(&mut scratch.turned, keys_width, &scratch.parts[2], width, size);
+            turn(&mut scratch.turned, keys_width, &scratch.loaded.parts[2], width, size);
             let (grad, for_weights) = (&scratch.out, &mut scratch.for_weights);
             product::<S, false>(simd, for_weights, (grad, width), &scratch.turned, size, keys_width);
             let weights = scratch.weights.chunks_exact(keys_width);
             for (grad, p) in for_weights.chunks_exact_mut(keys_width).zip(weights) {
                 softmax_back(grad, p);
             }
-            let ([q, k, _], [for_q, for_k, for_v]) = (&scratch.parts, &mut scratch.for_parts);
+            let ([q, k, _], [for_q, for_k, for_v]) = (&scratch.loaded.parts, &mut scratch.for_parts);
             product::<S, true>(simd, for_v, (&scratch.weights, keys_width), grad, queries, width);
             product::<S, false>(simd, for_q, (for_weights, keys_width), k, keys, width);
             product::<S, true>(simd, for_k, (for_weights, keys_width), q, queries, width);
@@ -229,29 +298,17 @@ impl WithSimd for Backward<'_, '_> {
     }
 }
 
-impl Backward<'_, '_> {
-    /// Undoes [`Heads::load`].
+impl<E: Element> Backward<'_, '_, E> {
+    /// Writes the gradients.
     #[inline(always)]
     fn store(&mut self, unit: (usize, usize)) {
         let Self { heads, scratch, results, table_sums, table, .. } = self;
-        let (size, width, scale) = (heads.size, padded(heads.size), heads.scale());
+        let Scratch { loaded, for_parts, .. } = &mut **scratch;
         for (part, source) in heads.sources.iter().enumerate() {
-            for (position, grad) in scratch.for_parts[part].chunks_exact_mut(width).enumerate() {
-                if part == 0 {
-                    grad.iter_mut().for_each(|x| *x *= scale);
-                }
-                if part < 2 {
-                    if let Some(rope) = &heads.rope {
-                        rope.turn(&mut grad[..size], position, true);
-                    }
-                    if let Some(norm) = &heads.norms[part] {
-                        let normed = &scratch.normed[part][position * width..][..width];
-                        let inverse = scratch.inverse[part][position];
-                        norm.backward(grad, normed, inverse, table_sums, table);
-                    }
-                }
+            for (position, grad) in for_parts[part].chunks_exact_mut(padded(heads.size)).enumerate() {
+                heads.unload(part, position, grad, loaded, table_sums, table);
                 let start = heads.start(source, unit, position);
-                results[source.operand][start..][..size].copy_from_slice(&grad[..size]);
+                narrow(&mut results[source.operand][start..][..heads.size], grad);
             }
         }
     }

@@ -1,7 +1,9 @@
 //! [`Heads`] as an operation that keeps its gradient; blocks on all threads.
 
+use candle_core::backend::BackendStorage;
 use candle_core::{CpuStorage, CustomOp2, CustomOp3, Layout, Result, Shape, Tensor};
 
+use super::element::{Element, for_element, storage};
 use super::heads::{Backward, Forward, Heads};
 use super::row_norm::Table;
 use super::small::padded;
@@ -14,15 +16,19 @@ impl Heads {
     }
 
     /// The operands' parts that belong to a block.
-    fn cut<'a, const N: usize>(&self, operands: [&'a [f32]; N], block: usize) -> [&'a [f32]; N] {
+    fn cut<'a, E, const N: usize>(&self, operands: [&'a [E]; N], block: usize) -> [&'a [E]; N] {
         std::array::from_fn(|i| &operands[i][block * self.block(i)..][..self.block(i)])
     }
 
     /// Attention of every head of every sequence.
-    fn forward<const N: usize>(&self, operands: [&[f32]; N], table: &[f32]) -> Vec<f32> {
+    fn forward<E: Element, const N: usize>(&self, operands: [&[E]; N], table: &[f32]) -> Vec<E> {
         let table = Table::new(table, self.size);
         let (block, task) = (self.out_block(), self.task());
-        let mut out = vec![0f32; operands[0].len() / self.block(0) * block];
+        let mut out = vec![E::default(); operands[0].len() / self.block(0) * block];
+        if !self.is_short() {
+            self.forward_long(&operands, &table, &mut out);
+            return out;
+        }
         for_each(2 * operands[0].len(), out.chunks_mut(task * block).enumerate(), |(index, out)| {
             let mut scratch = self.scratch();
             for (within, out) in out.chunks_exact_mut(block).enumerate() {
@@ -34,18 +40,32 @@ impl Heads {
     }
 
     /// Gradients of the operands and of the table.
-    fn backward<const N: usize>(
+    fn backward<E: Element, const N: usize>(
         &self,
-        operands: [&[f32]; N],
+        operands: [&[E]; N],
         table: &[f32],
-        grad: &[f32],
-    ) -> ([Vec<f32>; N], Vec<f32>) {
+        y: &Tensor,
+        grad: &Tensor,
+    ) -> Result<([Vec<E>; N], Vec<f32>)> {
+        let grad = grad.contiguous()?;
+        let (lent_y, lent_grad) = (lend(y), lend(&grad));
+        let (y, grad) = (lent_y.values::<E>()?, lent_grad.values::<E>()?);
         let given = table.len();
         let table = Table::new(table, self.size);
         let (blocks, task) = (operands[0].len() / self.block(0), self.task());
-        let mut results = operands.map(|operand| vec![0f32; operand.len()]);
+        let mut results = operands.map(|operand| vec![E::default(); operand.len()]);
+        // Where there are no norms, the table is a stand-in.
+        let unpadded = |total: &[f32]| {
+            let rows = total.chunks(padded(self.size)).flat_map(|row| row[..self.size].iter().copied());
+            rows.chain(std::iter::repeat(0.0)).take(given).collect()
+        };
+        if !self.is_short() {
+            let mut rests = results.each_mut().map(|result| result.as_mut_slice());
+            let total = self.backward_long(&operands, &table, (y, grad), &mut rests);
+            return Ok((results, unpadded(&total)));
+        }
         let mut sums = vec![vec![0f32; table.len()]; blocks.div_ceil(task)];
-        let mut rests: [&mut [f32]; N] = results.each_mut().map(|result| result.as_mut_slice());
+        let mut rests: [&mut [E]; N] = results.each_mut().map(|result| result.as_mut_slice());
         let work =
             sums.iter_mut().enumerate().map(|(index, sums)| (index, self.split(&mut rests, task), sums));
         for_each(4 * operands[0].len(), work, |(index, mut parts, sums)| {
@@ -64,13 +84,11 @@ impl Heads {
         });
         let mut total = vec![0f32; table.len()];
         sums.iter().for_each(|sums| lanes::add(&mut total, sums));
-        let rows = total.chunks(padded(self.size)).flat_map(|row| row[..self.size].iter().copied());
-        // Where there are no norms, the table is a stand-in.
-        (results, rows.chain(std::iter::repeat(0.0)).take(given).collect())
+        Ok((results, unpadded(&total)))
     }
 
     /// Takes the first blocks off each slice, all of it if there are fewer.
-    fn split<'a, const N: usize>(&self, rests: &mut [&'a mut [f32]; N], blocks: usize) -> [&'a mut [f32]; N] {
+    fn split<'a, E, const N: usize>(&self, rests: &mut [&'a mut [E]; N], blocks: usize) -> [&'a mut [E]; N] {
         std::array::from_fn(|i| {
             let rest = std::mem::take(&mut rests[i]);
             let (head, rest) = rest.split_at_mut(rest.len().min(blocks * self.block(i)));
@@ -107,22 +125,24 @@ impl CustomOp2 for Heads {
         table: &CpuStorage,
         table_layout: &Layout,
     ) -> Result<(CpuStorage, Shape)> {
-        let out = self.forward([values(qkv, layout)?], values(table, table_layout)?);
-        Ok((CpuStorage::F32(out), self.result_shape(layout)))
+        let table = values(table, table_layout)?;
+        let out = for_element!(qkv, E => storage(self.forward([values::<E>(qkv, layout)?], table)));
+        Ok((out, self.result_shape(layout)))
     }
 
     fn bwd(
         &self,
         qkv: &Tensor,
         table: &Tensor,
-        _y: &Tensor,
+        y: &Tensor,
         grad: &Tensor,
     ) -> Result<(Option<Tensor>, Option<Tensor>)> {
-        let grad = grad.contiguous()?;
-        let (lent_qkv, lent_table, lent_grad) = (lend(qkv), lend(table), lend(&grad));
-        let ([for_qkv], for_table) =
-            self.backward([lent_qkv.values()?], lent_table.values()?, lent_grad.values()?);
-        Ok((arrived(for_qkv, qkv)?, arrived(for_table, table)?))
+        let (lent_qkv, lent_table) = (lend(qkv), lend(table));
+        for_element!(qkv, E => {
+            let qkv_values = [lent_qkv.values::<E>()?];
+            let ([for_qkv], for_table) = self.backward(qkv_values, lent_table.values()?, y, grad)?;
+            Ok((arrived(for_qkv, qkv)?, arrived(for_table, table)?))
+        })
     }
 }
 
@@ -141,11 +161,15 @@ impl CustomOp3 for Heads {
         third: &CpuStorage,
         third_layout: &Layout,
     ) -> Result<(CpuStorage, Shape)> {
-        let (q, k, third) =
-            (values(first, first_layout)?, values(second, second_layout)?, values(third, third_layout)?);
-        let out =
-            if self.is_separate() { self.forward([q, k, third], &[]) } else { self.forward([q, k], third) };
-        Ok((CpuStorage::F32(out), self.result_shape(first_layout)))
+        let out = for_element!(first, E => {
+            let (q, k) = (values::<E>(first, first_layout)?, values::<E>(second, second_layout)?);
+            storage(if self.is_separate() {
+                self.forward([q, k, values::<E>(third, third_layout)?], &[])
+            } else {
+                self.forward([q, k], values(third, third_layout)?)
+            })
+        });
+        Ok((out, self.result_shape(first_layout)))
     }
 
     fn bwd(
@@ -153,27 +177,25 @@ impl CustomOp3 for Heads {
         first: &Tensor,
         second: &Tensor,
         third: &Tensor,
-        _y: &Tensor,
+        y: &Tensor,
         grad: &Tensor,
     ) -> Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
-        let grad = grad.contiguous()?;
-        let (lent_first, lent_second, lent_third, lent_grad) =
-            (lend(first), lend(second), lend(third), lend(&grad));
-        let (q, k, last, grad) =
-            (lent_first.values()?, lent_second.values()?, lent_third.values()?, lent_grad.values()?);
-        let (for_q, for_k, for_last) = if self.is_separate() {
-            let ([for_q, for_k, for_v], _) = self.backward([q, k, last], &[], grad);
-            (for_q, for_k, for_v)
-        } else {
-            let ([for_q, for_kv], for_table) = self.backward([q, k], last, grad);
-            (for_q, for_kv, for_table)
-        };
-        Ok((arrived(for_q, first)?, arrived(for_k, second)?, arrived(for_last, third)?))
+        let (lent_first, lent_second, lent_third) = (lend(first), lend(second), lend(third));
+        for_element!(first, E => {
+            let (q, k) = (lent_first.values::<E>()?, lent_second.values::<E>()?);
+            if self.is_separate() {
+                let ([for_q, for_k, for_v], _) = self.backward([q, k, lent_third.values::<E>()?], &[], y, grad)?;
+                Ok((arrived(for_q, first)?, arrived(for_k, second)?, arrived(for_v, third)?))
+            } else {
+                let ([for_q, for_kv], for_table) = self.backward([q, k], lent_third.values()?, y, grad)?;
+                Ok((arrived(for_q, first)?, arrived(for_kv, second)?, arrived(for_table, third)?))
+            }
+        })
     }
 }
 
 const NAME: &str = "heads";
 
-fn arrived(grad: Vec<f32>, of: &Tensor) -> Result<Option<Tensor>> {
+fn arrived<E: Element>(grad: Vec<E>, of: &Tensor) -> Result<Option<Tensor>> {
     of.track_op().then(|| tensor(grad, of.shape())).transpose()
 }

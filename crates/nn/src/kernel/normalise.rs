@@ -1,7 +1,9 @@
 //! Norms over the last dimension with an optional scale and shift, each shared by groups of rows.
 
+use candle_core::backend::BackendStorage;
 use candle_core::{CpuStorage, CustomOp1, CustomOp2, CustomOp3, Layout, Result, Shape, Tensor};
 
+use super::element::{Element, for_element, storage};
 use super::groups::{Groups, cut, gather, runs};
 use super::{for_each, lanes, lend, serves, task_rows, tensor, values, vectorised};
 
@@ -61,9 +63,9 @@ impl Normalise {
         scale: Option<&Tensor>,
         shift: Option<&Tensor>,
     ) -> Result<Option<Tensor>> {
-        let given: Vec<&Tensor> = [Some(x), scale, shift].into_iter().flatten().collect();
         let Some(&width) = x.dims().last() else { return Ok(None) };
-        if !serves(&given) {
+        let tables = [scale, shift];
+        if !serves(&[x]) || !tables.into_iter().flatten().all(|table| serves(&[table])) {
             return Ok(None);
         }
         let whole = Groups::whole(x.elem_count() / width);
@@ -73,14 +75,14 @@ impl Normalise {
         let x = x.contiguous()?;
         match (scale, shift) {
             (None, _) => x.apply_op1(op),
-            (Some(scale), None) => x.apply_op2(&scale.contiguous()?, op),
-            (Some(scale), Some(shift)) => x.apply_op3(&scale.contiguous()?, &shift.contiguous()?, op),
+            (Some(scale), None) => x.apply_op2(&super::table(scale)?, op),
+            (Some(scale), Some(shift)) => x.apply_op3(&super::table(scale)?, &super::table(shift)?, op),
         }
         .map(Some)
     }
 
     #[inline(always)]
-    fn statistics(&self, x: &[f32]) -> Statistics {
+    fn statistics<E: Element>(&self, x: &[E]) -> Statistics {
         let share = 1.0 / x.len() as f32;
         let mean = if self.centred { lanes::sum(x, |x| x) * share } else { 0.0 };
         let (inverse, flat) = self.floor.inverse(lanes::sum(x, |x| (x - mean) * (x - mean)) * share);
@@ -89,45 +91,53 @@ impl Normalise {
 
     /// One row forward.
     #[inline(always)]
-    fn row(&self, y: &mut [f32], x: &[f32], scale: Option<&[f32]>, shift: Option<&[f32]>) {
+    fn row<E: Element>(&self, y: &mut [E], x: &[E], scale: Option<&[f32]>, shift: Option<&[f32]>) {
         let Statistics { mean, inverse, .. } = self.statistics(x);
-        match scale {
-            None => {
-                for (y, x) in y.iter_mut().zip(x) {
-                    *y = (x - mean) * inverse;
+        let offset = self.offset;
+        let normed = x.iter().map(|x| (x.widen() - mean) * inverse);
+        match (scale, shift) {
+            (None, _) => y.iter_mut().zip(normed).for_each(|(y, x)| *y = E::narrow(x)),
+            (Some(scale), None) => {
+                for ((y, x), scale) in y.iter_mut().zip(normed).zip(scale) {
+                    *y = E::narrow(x * (offset + scale));
                 }
             }
-            Some(scale) => {
-                for ((y, x), scale) in y.iter_mut().zip(x).zip(scale) {
-                    *y = (x - mean) * inverse * (self.offset + scale);
+            (Some(scale), Some(shift)) => {
+                for (((y, x), scale), shift) in y.iter_mut().zip(normed).zip(scale).zip(shift) {
+                    *y = E::narrow(x * (offset + scale) + shift);
                 }
             }
-        }
-        if let Some(shift) = shift {
-            lanes::add(y, shift);
         }
     }
 
-    /// One row backward: writes the gradient of `x` to `dx` and the normed row to `normed`.
+    /// One row backward: writes the gradient of `x` to `dx`, the normed row to `normed`, and that row's gradient to
+    /// `inner`.
     #[inline(always)]
-    fn row_back(&self, dx: &mut [f32], normed: &mut [f32], x: &[f32], grad: &[f32], scale: Option<&[f32]>) {
+    fn row_back<E: Element>(
+        &self,
+        dx: &mut [E],
+        [normed, inner]: [&mut [f32]; 2],
+        x: &[E],
+        grad: &[E],
+        scale: Option<&[f32]>,
+    ) {
         let Statistics { mean, inverse, flat } = self.statistics(x);
         for (normed, x) in normed.iter_mut().zip(x) {
-            *normed = (x - mean) * inverse;
+            *normed = (x.widen() - mean) * inverse;
         }
         match scale {
-            None => dx.copy_from_slice(grad),
+            None => inner.iter_mut().zip(grad).for_each(|(inner, grad)| *inner = grad.widen()),
             Some(scale) => {
-                for ((dx, grad), scale) in dx.iter_mut().zip(grad).zip(scale) {
-                    *dx = grad * (self.offset + scale);
+                for ((inner, grad), scale) in inner.iter_mut().zip(grad).zip(scale) {
+                    *inner = grad.widen() * (self.offset + scale);
                 }
             }
         }
         let share = 1.0 / x.len() as f32;
-        let average = if self.centred { lanes::sum(dx, |x| x) * share } else { 0.0 };
-        let along = if flat { 0.0 } else { lanes::dot(dx, normed) * share };
-        for (dx, normed) in dx.iter_mut().zip(normed.iter()) {
-            *dx = (*dx - average - normed * along) * inverse;
+        let average = if self.centred { lanes::sum(inner, |x| x) * share } else { 0.0 };
+        let along = if flat { 0.0 } else { lanes::dot(inner, normed) * share };
+        for ((dx, inner), normed) in dx.iter_mut().zip(inner.iter()).zip(normed.iter()) {
+            *dx = E::narrow((inner - average - normed * along) * inverse);
         }
     }
 }
@@ -140,8 +150,14 @@ struct Fused {
 }
 
 impl Fused {
-    fn forward(&self, x: &[f32], width: usize, scale: Option<&[f32]>, shift: Option<&[f32]>) -> CpuStorage {
-        let mut y = vec![0f32; x.len()];
+    fn forward<E: Element>(
+        &self,
+        x: &[E],
+        width: usize,
+        scale: Option<&[f32]>,
+        shift: Option<&[f32]>,
+    ) -> CpuStorage {
+        let mut y = vec![E::default(); x.len()];
         let rows = task_rows(width);
         let tasks = y.chunks_mut(rows * width).zip(x.chunks(rows * width)).enumerate();
         for_each(x.len(), tasks, |(task, (y, x))| {
@@ -157,11 +173,11 @@ impl Fused {
                 },
             );
         });
-        CpuStorage::F32(y)
+        storage(y)
     }
 
     /// Gradients of `x`, scale and shift: of those that exist and have a history.
-    fn backward(
+    fn backward<E: Element>(
         &self,
         x: &Tensor,
         scale: Option<&Tensor>,
@@ -171,7 +187,7 @@ impl Fused {
         let width = x.dims().last().copied().unwrap_or(1);
         let grad = grad.contiguous()?;
         let (lent_x, lent_grad, lent_scale) = (lend(x), lend(&grad), scale.map(lend));
-        let (xs, grads) = (lent_x.values()?, lent_grad.values()?);
+        let (xs, grads) = (lent_x.values::<E>()?, lent_grad.values::<E>()?);
         let scales = lent_scale.as_ref().map(|lent| lent.values()).transpose()?;
         let runs = runs(xs.len() / width, [self.scales, self.shifts]);
 
@@ -179,7 +195,7 @@ impl Fused {
         let partial = |wanted: bool| vec![0f32; if wanted { runs.len() * width } else { 0 }];
         let (wants_scale, wants_shift) = (tracked(scale), tracked(shift));
         let (mut for_scale, mut for_shift) = (partial(wants_scale), partial(wants_shift));
-        let mut for_x = vec![0f32; xs.len()];
+        let mut for_x = vec![E::default(); xs.len()];
         // An unwanted sum has no memory: its runs get empty slices.
         let (scale_width, shift_width) =
             (if wants_scale { width } else { 0 }, if wants_shift { width } else { 0 });
@@ -196,13 +212,13 @@ impl Fused {
             let span = run.start * width..run.end * width;
             let (xs, grads) = (&xs[span.clone()], &grads[span]);
             let scale = scales.map(|scales| &scales[self.scales.range(run.start, width)]);
-            let mut normed = vec![0f32; width];
+            let (mut normed, mut inner) = (vec![0f32; width], vec![0f32; width]);
             vectorised(
                 #[inline(always)]
                 || {
                     let rows = xs.chunks_exact(width).zip(grads.chunks_exact(width));
                     for (dx, (x, grad)) in dx.chunks_exact_mut(width).zip(rows) {
-                        self.norm.row_back(dx, &mut normed, x, grad, scale);
+                        self.norm.row_back(dx, [&mut normed, &mut inner], x, grad, scale);
                         lanes::add_product(scale_sum, grad, &normed);
                         lanes::add(shift_sum, grad);
                     }
@@ -234,11 +250,12 @@ impl CustomOp1 for Fused {
     }
 
     fn cpu_fwd(&self, x: &CpuStorage, layout: &Layout) -> Result<(CpuStorage, Shape)> {
-        Ok((self.forward(values(x, layout)?, last(layout), None, None), layout.shape().clone()))
+        let y = for_element!(x, E => self.forward(values::<E>(x, layout)?, last(layout), None, None));
+        Ok((y, layout.shape().clone()))
     }
 
     fn bwd(&self, x: &Tensor, _y: &Tensor, grad: &Tensor) -> Result<Option<Tensor>> {
-        let [for_x, ..] = self.backward(x, None, None, grad)?;
+        let [for_x, ..] = for_element!(x, E => self.backward::<E>(x, None, None, grad))?;
         Ok(for_x)
     }
 }
@@ -256,7 +273,8 @@ impl CustomOp2 for Fused {
         scale_layout: &Layout,
     ) -> Result<(CpuStorage, Shape)> {
         let scale = values(scale, scale_layout)?;
-        Ok((self.forward(values(x, layout)?, last(layout), Some(scale), None), layout.shape().clone()))
+        let y = for_element!(x, E => self.forward(values::<E>(x, layout)?, last(layout), Some(scale), None));
+        Ok((y, layout.shape().clone()))
     }
 
     fn bwd(
@@ -266,7 +284,7 @@ impl CustomOp2 for Fused {
         _y: &Tensor,
         grad: &Tensor,
     ) -> Result<(Option<Tensor>, Option<Tensor>)> {
-        let [for_x, for_scale, _] = self.backward(x, Some(scale), None, grad)?;
+        let [for_x, for_scale, _] = for_element!(x, E => self.backward::<E>(x, Some(scale), None, grad))?;
         Ok((for_x, for_scale))
     }
 }
@@ -286,7 +304,7 @@ impl CustomOp3 for Fused {
         shift_layout: &Layout,
     ) -> Result<(CpuStorage, Shape)> {
         let (scale, shift) = (values(scale, scale_layout)?, values(shift, shift_layout)?);
-        let y = self.forward(values(x, layout)?, last(layout), Some(scale), Some(shift));
+        let y = for_element!(x, E => self.forward(values::<E>(x, layout)?, last(layout), Some(scale), Some(shift)));
         Ok((y, layout.shape().clone()))
     }
 
@@ -298,7 +316,8 @@ impl CustomOp3 for Fused {
         _y: &Tensor,
         grad: &Tensor,
     ) -> Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
-        let [for_x, for_scale, for_shift] = self.backward(x, Some(scale), Some(shift), grad)?;
+        let [for_x, for_scale, for_shift] =
+            for_element!(x, E => self.backward::<E>(x, Some(scale), Some(shift), grad))?;
         Ok((for_x, for_scale, for_shift))
     }
 }

@@ -1,4 +1,5 @@
-//! Compares an operation in f32, where it is fused, with its composed form in f64.
+//! Compares an operation in f32 and bf16, where it is fused, with its composed form in f64, and that form's gradients
+//! with finite differences.
 
 use candle_core::{DType, Device, Result, Tensor, Var};
 use cola_random::{normals, stream};
@@ -7,6 +8,11 @@ use cola_random::{normals, stream};
 pub(crate) fn numbers(name: &str, shape: &[usize]) -> Tensor {
     let count = shape.iter().product();
     Tensor::from_vec(normals(count, &mut stream(7, name, 0, 0)), shape, &Device::Cpu).expect("a tensor")
+}
+
+/// [`numbers`] that bf16 can hold, in a type.
+fn gradient(shape: &[usize], dtype: DType) -> Result<Tensor> {
+    numbers("gradient", shape).to_dtype(DType::BF16)?.to_dtype(dtype)
 }
 
 /// How the operands lie in memory and how the gradient comes in.
@@ -53,14 +59,14 @@ pub(crate) fn run(
     }
     let y = operation(&views)?;
     let loss = match way {
-        Way::Plain => (&y * numbers("gradient", y.dims()).to_dtype(dtype)?)?.sum_all()?,
+        Way::Plain => (&y * gradient(y.dims(), dtype)?)?.sum_all()?,
         Way::Strided if y.rank() >= 2 => {
             let turned = y.transpose(y.rank() - 2, y.rank() - 1)?;
-            (&turned * numbers("gradient", turned.dims()).to_dtype(dtype)?)?.sum_all()?
+            (&turned * gradient(turned.dims(), dtype)?)?.sum_all()?
         }
         _ => {
             let sum = y.sum(0)?;
-            (&sum * numbers("gradient", sum.dims()).to_dtype(dtype)?)?.sum_all()?
+            (&sum * gradient(sum.dims(), dtype)?)?.sum_all()?
         }
     };
     let grads = loss.backward()?;
@@ -90,7 +96,38 @@ fn near(what: &str, found: &Tensor, expected: &Tensor, tolerance: f64) -> Result
     Ok(())
 }
 
-/// The operation in f32 and in f64 against the composed form in f64: values, and gradients with all operands tracked
+/// The slope of the composed form along a direction of each operand, in f64, against its gradient.
+fn has_the_slope_of_finite_differences(
+    name: &str,
+    operands: &[Tensor],
+    composed: &dyn Fn(&[Tensor]) -> Result<Tensor>,
+) -> Result<()> {
+    const STEP: f64 = 1e-5;
+    let operands: Vec<Tensor> =
+        operands.iter().map(|operand| operand.to_dtype(DType::F64)).collect::<Result<_>>()?;
+    let (_, grads) = run(composed, &operands, &vec![true; operands.len()], Way::Plain, DType::F64)?;
+    for (index, grad) in grads.iter().enumerate() {
+        let direction = numbers("direction", operands[index].dims()).to_dtype(DType::F64)?;
+        let loss = |step: f64| -> Result<f64> {
+            let mut moved = operands.clone();
+            moved[index] = (&operands[index] + (&direction * step)?)?;
+            let y = composed(&moved)?;
+            (&y * gradient(y.dims(), DType::F64)?)?.sum_all()?.to_scalar()
+        };
+        let measured = (loss(STEP)? - loss(-STEP)?) / (2.0 * STEP);
+        let Some(grad) = grad else { panic!("{name}: no gradient {index}") };
+        let (grad, direction) = (doubles(grad)?, doubles(&direction)?);
+        let found: f64 = grad.iter().zip(&direction).map(|(grad, direction)| grad * direction).sum();
+        let scale: f64 = grad.iter().zip(&direction).map(|(grad, direction)| (grad * direction).abs()).sum();
+        assert!(
+            (found - measured).abs() <= 1e-6 * scale.max(1.0),
+            "{name}: slope {index} is {measured}, gradient {found}"
+        );
+    }
+    Ok(())
+}
+
+/// The operation in f32, bf16 and f64 against the composed form in f64: values, and gradients with all operands tracked
 /// and with each alone.
 pub(crate) fn agrees(
     name: &str,
@@ -98,12 +135,17 @@ pub(crate) fn agrees(
     operation: &dyn Fn(&[Tensor]) -> Result<Tensor>,
     composed: &dyn Fn(&[Tensor]) -> Result<Tensor>,
 ) -> Result<()> {
+    has_the_slope_of_finite_differences(name, operands, composed)?;
     let count = operands.len();
+    // What bf16 can hold, for all types.
+    let operands: Vec<Tensor> =
+        operands.iter().map(|x| x.to_dtype(DType::BF16)?.to_dtype(DType::F32)).collect::<Result<_>>()?;
+    let operands = operands.as_slice();
     let masks = std::iter::once(vec![true; count])
         .chain((0..count).map(|own| (0..count).map(|i| i == own).collect()));
     for (mask, way) in masks.flat_map(|mask: Vec<bool>| WAYS.map(|way| (mask.clone(), way))) {
         let (expected, expected_grads) = run(composed, operands, &mask, way, DType::F64)?;
-        for (dtype, tolerance) in [(DType::F32, 3e-6), (DType::F64, 1e-12)] {
+        for (dtype, tolerance) in [(DType::F32, 3e-6), (DType::BF16, 2e-2), (DType::F64, 1e-12)] {
             let what = format!("{name}, {way:?}, tracked {mask:?}, {dtype:?}");
             let (found, grads) = run(operation, operands, &mask, way, dtype)?;
             assert_eq!(found.dtype(), dtype, "{what}");
