@@ -9,6 +9,7 @@ use cola_data::{ClipOptions, CropConfig, LoaderConfig, Region};
 use cola_dit_world::{CodecConfig, DitConfig};
 use cola_flow::TimeConfig;
 use cola_lam::LamConfig;
+use cola_nn::Compute;
 use serde::{Deserialize, Serialize};
 
 use crate::optim::OptimizerConfig;
@@ -47,6 +48,9 @@ pub struct ExperimentConfig {
     pub schedule: ScheduleConfig,
     /// What is measured on held-out clips.
     pub evaluation: EvaluationConfig,
+    /// Type of the activations and whether they are recomputed; changes speed and memory, not the method.
+    #[serde(default)]
+    pub compute: Compute,
 }
 
 /// Clips and their two views.

@@ -128,12 +128,15 @@ impl System {
     /// Sizes that the models refuse.
     pub fn enter(params: &SystemParams, config: &ExperimentConfig, trains: Trains) -> Result<Self> {
         Ok(Self {
-            lam: LatentActionModel::new(&config.lam, params.lam.builder(trains.lam))?,
-            fdm: Fdm::new(&config.lam, params.fdm.builder(trains.fdm))?,
+            lam: LatentActionModel::new(&config.lam, params.lam.builder(trains.lam))?
+                .computing(config.compute),
+            fdm: Fdm::new(&config.lam, params.fdm.builder(trains.fdm))?.computing(config.compute),
             world: WorldModel {
                 codec: Box::new(SpaceToDepth::new(&config.codec, params.codec.frozen())?),
-                dit: DitWorld::new(&config.dit, params.backbone.builder(trains.backbone))?,
-                conditioner: ActionConditioner::new(&config.dit, params.action.builder(trains.action))?,
+                dit: DitWorld::new(&config.dit, params.backbone.builder(trains.backbone))?
+                    .computing(config.compute),
+                conditioner: ActionConditioner::new(&config.dit, params.action.builder(trains.action))?
+                    .computing(config.compute),
             },
         })
     }

@@ -3,7 +3,7 @@
 use candle_core::{Result, Tensor};
 use candle_nn::init::Init;
 use candle_nn::var_builder::VarBuilder;
-use cola_nn::{HeadNorm, Linear, Mlp, Rope, SelfAttention, SelfAttentionConfig, layer_norm, silu};
+use cola_nn::{Compute, HeadNorm, Linear, Mlp, Rope, SelfAttention, SelfAttentionConfig, layer_norm, silu};
 
 use crate::block::EPS;
 use crate::config::DitConfig;
@@ -20,6 +20,7 @@ pub struct ActionConditioner {
     outputs: (Linear, Linear),
     output_norm: bool,
     frames_per_latent: usize,
+    compute: Compute,
 }
 
 impl ActionConditioner {
@@ -44,7 +45,14 @@ impl ActionConditioner {
             outputs: (Linear::new(width, width, vb.pp("output.0"))?, last(width, rows, vb.pp("output.2"))?),
             output_norm: action.output_norm,
             frames_per_latent: action.frames_per_latent,
+            compute: Compute::default(),
         })
+    }
+
+    /// The same network over activations of another type. Its sequences are short: nothing is recomputed.
+    pub fn computing(mut self, compute: Compute) -> Self {
+        self.compute = compute;
+        self
     }
 
     /// Actions `(B, T - 1, action_dim)` to modulation rows `(B, T', 6 D)`, `T' = 1 + (T - 1) / g`.
@@ -57,7 +65,8 @@ impl ActionConditioner {
         if transitions == 0 || !transitions.is_multiple_of(g) {
             candle_core::bail!("{transitions} actions do not fill latent frames of {g} actions each");
         }
-        let grouped = actions.contiguous()?.reshape((b, transitions / g, g * dim))?;
+        let grouped =
+            self.compute.dtype.cast(actions)?.contiguous()?.reshape((b, transitions / g, g * dim))?;
         let tokens = self.inputs.1.forward(&silu(&self.inputs.0.forward(&grouped)?)?)?;
         let first = self.no_action.to_dtype(tokens.dtype())?.broadcast_as((b, 1, tokens.dim(2)?))?;
         let mut tokens = Tensor::cat(&[&first, &tokens], 1)?;

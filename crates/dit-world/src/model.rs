@@ -4,7 +4,7 @@ use candle_core::{DType, Result, Tensor};
 use candle_nn::init::Init;
 use candle_nn::var_builder::VarBuilder;
 use cola_flow::{Given, Velocity};
-use cola_nn::{Linear, Rope, modulate, silu};
+use cola_nn::{Compute, Linear, Rope, modulate, recompute, silu};
 
 use crate::block::{Axis, DitBlock, EPS};
 use crate::config::DitConfig;
@@ -43,6 +43,7 @@ pub struct DitWorld {
     spatial: Vec<DitBlock>,
     temporal: Vec<DitBlock>,
     last: FinalLayer,
+    compute: Compute,
 }
 
 impl DitWorld {
@@ -76,7 +77,14 @@ impl DitWorld {
                 .collect::<Result<_>>()?,
             last: FinalLayer::new(config, vb.pp("final_layer"))?,
             config: config.clone(),
+            compute: Compute::default(),
         })
+    }
+
+    /// The same model with other switches between speed and memory.
+    pub fn computing(mut self, compute: Compute) -> Self {
+        self.compute = compute;
+        self
     }
 
     /// The configuration it was built with.
@@ -102,8 +110,9 @@ impl DitWorld {
         conditions: &Conditions,
     ) -> Result<Tensor> {
         let (_, _, _, height, width) = x.dims5()?;
+        let x = self.compute.dtype.cast(x)?;
         let dtype = x.dtype();
-        let (tokens, grid) = self.patches.forward(x)?;
+        let (tokens, grid) = self.patches.forward(&x)?;
         let pixels = (conditions.height, conditions.width);
         let hidden = self.config.hidden_size;
         let table = position_table(grid, pixels, self.config.input_sq_size, hidden, dtype, x.device())?;
@@ -121,17 +130,27 @@ impl DitWorld {
             _ => Modulation::shared(&moving_rows)?,
         };
         let modulation = match &conditions.action {
-            Some(action) => modulation.add(action)?,
+            Some(action) => modulation.add(&action.to_dtype(dtype)?)?,
             None => modulation,
         };
 
         for (space, time) in self.spatial.iter().zip(&self.temporal) {
-            tokens = space.forward(&tokens, &modulation)?;
-            tokens = time.forward(&tokens, &modulation)?;
+            tokens = self.run(space, &tokens, &modulation)?;
+            tokens = self.run(time, &tokens, &modulation)?;
         }
         let out = self.last.forward(&tokens, &moving, still.as_ref(), given)?;
         let out = unpatchify(&out, self.config.patch, grid, (height, width))?;
         if dtype == DType::F64 { Ok(out) } else { out.to_dtype(DType::F32) }
+    }
+
+    fn run(&self, block: &DitBlock, tokens: &Tensor, modulation: &Modulation) -> Result<Tensor> {
+        if !self.compute.recompute {
+            return block.forward(tokens, modulation);
+        }
+        let block = block.clone();
+        recompute([tokens, modulation.rows()], move |[tokens, rows]| {
+            block.forward(tokens, &Modulation::per_frame(rows))
+        })
     }
 }
 

@@ -44,6 +44,11 @@ impl Modulation {
         Ok(Self { rows: self.rows.broadcast_add(action)? })
     }
 
+    /// `(B, T or 1, 6 D)`.
+    pub(crate) fn rows(&self) -> &Tensor {
+        &self.rows
+    }
+
     /// The six rows of a block with this table `(6, D)`: shift, scale, gate of attention, then of the feed-forward, each
     /// `(B, T or 1, 1, D)`.
     pub(crate) fn split(&self, table: &Tensor) -> Result<[Tensor; 6]> {

@@ -3,7 +3,7 @@
 use candle_core::{D, Result, Tensor};
 use candle_nn::init::Init;
 use candle_nn::var_builder::VarBuilder;
-use cola_nn::{GatedMlp, Linear, RmsNorm, gate_add};
+use cola_nn::{Compute, GatedMlp, Linear, RmsNorm, gate_add, recompute};
 
 use crate::attention::Attention;
 use crate::config::LamConfig;
@@ -65,6 +65,7 @@ pub struct Fdm {
     head: Linear,
     residual: bool,
     action_dim: usize,
+    compute: Compute,
 }
 
 impl Fdm {
@@ -87,7 +88,14 @@ impl Fdm {
             head: Linear::new(dim, config.patch_values(), vb.pp("pred_head"))?,
             residual: config.fdm_residual,
             action_dim: config.action_dim(),
+            compute: Compute::default(),
         })
+    }
+
+    /// The same model with other switches between speed and memory.
+    pub fn computing(mut self, compute: Compute) -> Self {
+        self.compute = compute;
+        self
     }
 
     /// The normalised patches of frames `1..T`.
@@ -168,17 +176,27 @@ impl Fdm {
             );
         }
         let given = frames.narrow(1, 0, steps)?;
-        let patches = self.embed.place(&self.embed.project(&self.pixels.kernels(&given)?)?)?;
+        let kernels = self.compute.dtype.cast(&self.pixels.kernels(&given)?)?;
+        let patches = self.embed.place(&self.embed.project(&kernels)?)?;
         let count = patches.dim(1)?;
-        let action = self.action.forward(&actions.reshape((clips * steps, 1, self.action_dim))?)?;
+        let actions = self.compute.dtype.cast(actions)?.reshape((clips * steps, 1, self.action_dim))?;
+        let action = self.action.forward(&actions)?;
         let mut x = Tensor::cat(&[action, patches], 1)?;
         for (index, layer) in self.layers.iter().enumerate() {
-            x = layer.forward(&x)?;
+            x = self.run(layer, &x)?;
             observe(&format!("layer{index}"), &x);
         }
         let found = self.head.forward(&self.norm.forward(&x.narrow(1, 1, count)?)?)?;
-        let found = found.reshape((clips, steps, count, ()))?;
+        let found = found.to_dtype(frames.dtype())?.reshape((clips, steps, count, ()))?;
         if self.residual { found + self.pixels.patches(&given)? } else { Ok(found) }
+    }
+
+    fn run(&self, layer: &FdmBlock, x: &Tensor) -> Result<Tensor> {
+        if !self.compute.recompute {
+            return layer.forward(x);
+        }
+        let layer = layer.clone();
+        recompute([x], move |[x]| layer.forward(x))
     }
 }
 

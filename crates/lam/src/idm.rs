@@ -2,7 +2,7 @@
 
 use candle_core::{Result, Tensor};
 use candle_nn::var_builder::VarBuilder;
-use cola_nn::{RmsNorm, sinusoid};
+use cola_nn::{Compute, RmsNorm, recompute, sinusoid};
 
 use crate::block::Block;
 use crate::config::{LamConfig, Readout};
@@ -20,6 +20,7 @@ pub struct Idm {
     norm: RmsNorm,
     pool: Pool,
     readout: Readout,
+    compute: Compute,
 }
 
 impl Idm {
@@ -41,7 +42,14 @@ impl Idm {
             norm: RmsNorm::new(config.dim, vb.pp("norm"))?,
             pool: Pool::new(config, vb.pp("map_block"))?,
             readout: config.readout,
+            compute: Compute::default(),
         })
+    }
+
+    /// The same model with other switches between speed and memory.
+    pub fn computing(mut self, compute: Compute) -> Self {
+        self.compute = compute;
+        self
     }
 
     /// Latent actions before quantization. Action `t` leads from frame `t` to frame `t + 1` and, with
@@ -71,12 +79,13 @@ impl Idm {
                 "a clip of {length} frames has no latent actions here: 2 to {most} frames are read"
             );
         }
-        let projected = self.embed.project(&self.pixels.kernels(&frames)?)?;
+        let kernels = self.compute.dtype.cast(&self.pixels.kernels(&frames)?)?;
+        let projected = self.embed.project(&kernels)?;
         observe("patch_embed", &projected);
         let mut y = self.embed.place(&projected)?;
-        let positions = self.frame_positions.narrow(0, 0, length)?;
+        let positions = self.frame_positions.narrow(0, 0, length)?.to_dtype(y.dtype())?;
         for (index, layer) in self.layers.iter().enumerate() {
-            y = layer.forward(&y, length, (index == 0).then_some(&positions))?;
+            y = self.run(layer, &y, length, (index == 0).then_some(&positions))?;
             observe(&format!("layer{index}"), &y);
         }
         let y = self.norm.forward(&y)?;
@@ -90,9 +99,17 @@ impl Idm {
         };
         let features = features.reshape((clips * (length - 1), patches, dim))?;
         observe("pooled", &features);
-        let tokens = self.pool.forward(&features)?;
+        let tokens = self.pool.forward(&features)?.to_dtype(frames.dtype())?;
         observe("tokens", &tokens);
         let (_, count, size) = tokens.dims3()?;
         tokens.reshape((clips, length - 1, count, size))
+    }
+
+    fn run(&self, layer: &Block, y: &Tensor, length: usize, positions: Option<&Tensor>) -> Result<Tensor> {
+        if !self.compute.recompute {
+            return layer.forward(y, length, positions);
+        }
+        let (layer, positions) = (layer.clone(), positions.cloned());
+        recompute([y], move |[y]| layer.forward(y, length, positions.as_ref()))
     }
 }

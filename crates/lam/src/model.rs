@@ -3,6 +3,8 @@
 use candle_core::{Result, Tensor};
 use candle_nn::var_builder::VarBuilder;
 
+use cola_nn::Compute;
+
 use crate::config::LamConfig;
 use crate::idm::Idm;
 use crate::quantize::{VectorQuantizer, VqLosses};
@@ -40,6 +42,12 @@ impl LatentActionModel {
             idm: Idm::new(config, vb.pp("encoder"))?,
             quantizer: VectorQuantizer::new(config, vb.pp("vq"))?,
         })
+    }
+
+    /// The same model with other switches between speed and memory. Quantization is always in f32.
+    pub fn computing(mut self, compute: Compute) -> Self {
+        self.idm = self.idm.computing(compute);
+        self
     }
 
     /// What it was built from.

@@ -106,6 +106,6 @@ impl PatchEmbed {
 
     /// Adds the positions to `(M, N, D)`.
     pub(crate) fn place(&self, projected: &Tensor) -> Result<Tensor> {
-        projected.broadcast_add(&self.positions)
+        projected.broadcast_add(&self.positions.to_dtype(projected.dtype())?)
     }
 }

@@ -45,7 +45,7 @@ impl Pool {
 
     /// `(M, N, D)` to `(M, n, d)`.
     pub(crate) fn forward(&self, features: &Tensor) -> Result<Tensor> {
-        let queries = self.queries.unsqueeze(0)?;
+        let queries = self.queries.to_dtype(features.dtype())?.unsqueeze(0)?;
         let read = self.attention.forward(&queries, &self.pre.forward(features)?)?;
         let x = self.attention_norm.forward(&read.broadcast_add(&queries)?)?;
         let x = self.mlp_norm.forward(&(&x + self.mlp.forward(&x)?)?)?;

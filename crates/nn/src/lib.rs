@@ -26,14 +26,16 @@
 //! ```
 //!
 //! Parts: [`Params`]; [`Linear`], [`Mlp`], [`GatedMlp`]; [`LayerNorm`], [`RmsNorm`], [`layer_norm`], [`modulate`],
-//! [`gate_add`]; [`attend`], [`attend_tokens`], [`SelfAttention`], [`Rope`]; the fixed tables of [`sinusoid`]. Models,
-//! losses and optimizers live upstairs.
+//! [`gate_add`]; [`attend`], [`attend_tokens`], [`SelfAttention`], [`Rope`]; [`recompute`]; the fixed tables of
+//! [`sinusoid`]. Models, losses and optimizers live upstairs.
 //!
-//! On the CPU in f32 the functions here are fused operations: one pass forward, one backward, results the same to the
-//! last bit on any number of threads. Other devices, other dtypes and unusual shapes take candle's own operations.
+//! On the CPU the functions here are fused operations over f32, or over bf16 that is computed with in f32: one pass
+//! forward, one backward, results the same to the last bit on any number of threads. Other devices, other dtypes and
+//! unusual shapes take candle's own operations. Parameters stay f32 under bf16 tokens.
 
 mod activation;
 mod attention;
+mod compute;
 mod error;
 mod kernel;
 mod linear;
@@ -42,6 +44,7 @@ mod modulate;
 mod norm;
 mod params;
 mod random;
+mod recompute;
 mod rope;
 pub mod sinusoid;
 
@@ -49,6 +52,7 @@ pub use activation::{gelu, silu};
 pub use attention::{
     HeadNorm, SelfAttention, SelfAttentionConfig, attend, attend_tokens, merge_heads, split_heads,
 };
+pub use compute::{Compute, Precision};
 pub use error::Error;
 pub use linear::{Linear, xavier};
 pub use mlp::{GatedMlp, Mlp};
@@ -56,4 +60,5 @@ pub use modulate::{gate_add, modulate};
 pub use norm::{LayerNorm, RmsNorm, layer_norm, rms_norm};
 pub use params::{LoadReport, Params, read_tensors, save_tensors};
 pub use random::{normal, normal_by_sample};
+pub use recompute::recompute;
 pub use rope::Rope;

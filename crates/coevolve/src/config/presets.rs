@@ -4,6 +4,7 @@ use cola_data::{CropConfig, Region};
 use cola_dit_world::{CodecConfig, DitConfig};
 use cola_flow::{Shift, TimeConfig, TimeDistribution};
 use cola_lam::LamConfig;
+use cola_nn::{Compute, Precision};
 
 use super::{
     DataConfig, EvaluationConfig, ExperimentConfig, FlowConfig, PhaseConfig, PhasesConfig, Rates, Remedies,
@@ -90,6 +91,7 @@ impl ExperimentConfig {
                 also_guidance: vec![4.0],
                 batch: 100,
             },
+            compute: Compute::default(),
         }
     }
 
@@ -178,6 +180,8 @@ impl ExperimentConfig {
                 horizon: 7,
                 ..tiny.evaluation
             },
+            // On a GPU of 80 GB.
+            compute: Compute { dtype: Precision::Bf16, recompute: true },
         }
     }
 }
