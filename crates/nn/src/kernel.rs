@@ -4,6 +4,7 @@
 //! order, so results are the same to the last bit on any number of threads and with any vector width; a row's result
 //! depends on that row alone.
 
+pub(crate) mod adamw;
 pub(crate) mod exp;
 pub(crate) mod groups;
 pub(crate) mod heads;
@@ -12,6 +13,7 @@ pub(crate) mod lanes;
 pub(crate) mod normalise;
 pub(crate) mod row_norm;
 mod small;
+pub(crate) mod write;
 
 use std::ops::Deref;
 
@@ -20,7 +22,7 @@ use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
 
 /// Elements below which waking a thread costs more than it saves.
-const WORTH_THREADS: usize = 1 << 16;
+pub(crate) const WORTH_THREADS: usize = 1 << 16;
 /// Elements that one task takes at least.
 const TASK: usize = 1 << 13;
 
