@@ -4,7 +4,7 @@ use candle_core::{DType, Result, Tensor};
 use candle_nn::init::Init;
 use candle_nn::var_builder::VarBuilder;
 use cola_flow::{Given, Velocity};
-use cola_nn::{Linear, Rope, modulate, silu};
+use cola_nn::{Linear, Rope, add_rows, modulate, silu};
 
 use crate::block::{Axis, DitBlock, EPS};
 use crate::config::DitConfig;
@@ -107,10 +107,10 @@ impl DitWorld {
         let pixels = (conditions.height, conditions.width);
         let hidden = self.config.hidden_size;
         let table = position_table(grid, pixels, self.config.input_sq_size, hidden, dtype, x.device())?;
-        let mut tokens = tokens.broadcast_add(&table)?;
+        let mut tokens = add_rows(&tokens, &table)?;
 
         let fps = self.fps.forward(&Tensor::new(conditions.fps.as_slice(), x.device())?, dtype)?; // (1 or B, D)
-        let embed = |t: &Tensor| self.time.forward(t, dtype)?.broadcast_add(&fps);
+        let embed = |t: &Tensor| add_rows(&self.time.forward(t, dtype)?, &fps);
         let moving = embed(t)?;
         let moving_rows = self.time_rows.forward(&silu(&moving)?)?;
         let still = given.map(|_| embed(&Tensor::zeros(1, DType::F64, x.device())?)).transpose()?; // (1 or B, D)

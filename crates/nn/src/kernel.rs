@@ -10,6 +10,7 @@ pub(crate) mod groups;
 pub(crate) mod heads;
 mod heads_op;
 pub(crate) mod lanes;
+pub(crate) mod nearest;
 pub(crate) mod normalise;
 pub(crate) mod row_norm;
 mod small;
