@@ -46,7 +46,6 @@ pub struct Update<'a> {
 }
 
 /// First and second moment of a variable and how often it was updated.
-#[derive(Clone)]
 pub(crate) struct Moments {
     pub(crate) first: Var,
     pub(crate) second: Var,
