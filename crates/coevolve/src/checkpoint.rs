@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use candle_core::{Device, Tensor};
+use candle_core::{Device, Var};
 use cola_files::{sync_folder, write_atomically};
 use cola_lam::CodeRestart;
 use serde::{Deserialize, Serialize};
@@ -71,8 +71,8 @@ pub(crate) fn save(
     let mut tensors = HashMap::new();
     let mut updates = BTreeMap::new();
     for (name, moments) in &optimizer.moments {
-        tensors.insert(format!("first.{name}"), moments.first.clone());
-        tensors.insert(format!("second.{name}"), moments.second.clone());
+        tensors.insert(format!("first.{name}"), moments.first.as_detached_tensor());
+        tensors.insert(format!("second.{name}"), moments.second.as_detached_tensor());
         updates.insert(name.clone(), moments.steps);
     }
     cola_nn::save_tensors(tensors, &aside.join("optimizer.safetensors"))?;
@@ -145,7 +145,7 @@ pub(crate) fn load(
     }
     params.load(folder)?;
     let tensors = cola_nn::read_tensors(&folder.join("optimizer.safetensors"))?;
-    let known: BTreeMap<String, candle_core::Var> =
+    let known: BTreeMap<String, Var> =
         params.vars(crate::plan::Trains::default()).into_iter().map(|(name, var, _)| (name, var)).collect();
     let mut moments = BTreeMap::new();
     for (name, steps) in &state.updates {
@@ -156,10 +156,10 @@ pub(crate) fn load(
                 "variables of this model only".into(),
             ));
         };
-        let moment = |kind: &str| -> Result<Tensor, Error> {
+        let moment = |kind: &str| -> Result<Var, Error> {
             match tensors.get(&format!("{kind}.{name}")) {
                 Some(tensor) if tensor.shape() == var.shape() && tensor.dtype() == var.dtype() => {
-                    Ok(tensor.to_device(device)?)
+                    Ok(Var::from_tensor(&tensor.to_device(device)?)?)
                 }
                 other => Err(Error::State {
                     file: folder.join("optimizer.safetensors"),

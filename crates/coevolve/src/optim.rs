@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use candle_core::backprop::GradStore;
-use candle_core::{CpuStorage, DType, InplaceOp2, InplaceOp3, Layout, Result, Tensor, Var};
+use candle_core::{Result, Var};
+use cola_nn::{AdamStep, AdamUpdate, adamw, global_norm};
 use serde::{Deserialize, Serialize};
 
 use crate::train::replace_rows;
@@ -45,10 +46,9 @@ pub struct Update<'a> {
 }
 
 /// First and second moment of a variable and how often it was updated.
-#[derive(Clone)]
 pub(crate) struct Moments {
-    pub(crate) first: Tensor,
-    pub(crate) second: Tensor,
+    pub(crate) first: Var,
+    pub(crate) second: Var,
     pub(crate) steps: u64,
 }
 
@@ -75,10 +75,11 @@ impl AdamW {
     /// # Errors
     /// Tensor arithmetic.
     pub fn clear_rows(&mut self, name: &str, rows: &[usize]) -> Result<()> {
-        if let Some(moments) = self.moments.get_mut(name) {
-            let zeros = moments.first.narrow(0, 0, 1)?.zeros_like()?.repeat((rows.len(), 1))?;
-            moments.first = replace_rows(&moments.first, rows, &zeros)?;
-            moments.second = replace_rows(&moments.second, rows, &zeros)?;
+        if let Some(Moments { first, second, .. }) = self.moments.get(name) {
+            let zeros = first.narrow(0, 0, 1)?.zeros_like()?.repeat((rows.len(), 1))?.detach();
+            for moment in [first, second] {
+                moment.set(&replace_rows(&moment.as_detached_tensor(), rows, &zeros)?)?;
+            }
         }
         Ok(())
     }
@@ -89,157 +90,56 @@ impl AdamW {
     /// # Errors
     /// Tensor arithmetic. A norm that is not finite is returned, and nothing is updated.
     pub fn step(&mut self, updates: &[Update<'_>], grads: &GradStore) -> Result<f64> {
-        let mut with_gradient = Vec::with_capacity(updates.len());
-        let mut square = 0f64;
+        let mut grads_found = Vec::with_capacity(updates.len());
         for update in updates {
             if let Some(grad) = grads.get(update.var.as_tensor()) {
-                let grad = grad.detach().contiguous()?;
-                square += grad.sqr()?.sum_all()?.to_dtype(DType::F64)?.to_scalar::<f64>()?;
-                with_gradient.push((update, grad));
+                grads_found.push((update, grad.detach().contiguous()?));
             }
         }
-        let norm = square.sqrt();
+        let norm = global_norm(grads_found.iter().map(|(_, grad)| grad))?;
         if !norm.is_finite() {
             return Ok(norm);
         }
         let clip = self.config.clip;
-        let factor = if clip > 0.0 { (clip / (norm + 1e-6)).min(1.0) } else { 1.0 };
-        for (update, grad) in with_gradient {
-            self.update(update, &grad, factor)?;
+        let scale = if clip > 0.0 { (clip / (norm + 1e-6)).min(1.0) } else { 1.0 };
+        for (update, _) in &grads_found {
+            self.begin(update)?;
         }
+        let steps: Vec<AdamUpdate<'_>> = grads_found
+            .iter()
+            .filter_map(|(update, grad)| {
+                let Moments { first, second, steps } = self.moments.get(update.name)?;
+                let step = self.numbers(update, *steps, scale);
+                Some(AdamUpdate { var: update.var, grad, first, second, average: None, step })
+            })
+            .collect();
+        adamw(&steps)?;
         Ok(norm)
     }
 
-    fn update(&mut self, update: &Update<'_>, grad: &Tensor, factor: f64) -> Result<()> {
+    /// Counts the update that comes; moments start as zeros.
+    fn begin(&mut self, update: &Update<'_>) -> Result<()> {
+        if let Some(moments) = self.moments.get_mut(update.name) {
+            moments.steps += 1;
+            return Ok(());
+        }
+        let zero = || Var::zeros(update.var.shape(), update.var.dtype(), update.var.device());
+        let moments = Moments { first: zero()?, second: zero()?, steps: 1 };
+        self.moments.insert(update.name.to_string(), moments);
+        Ok(())
+    }
+
+    fn numbers(&self, update: &Update<'_>, count: u64, scale: f64) -> AdamStep {
         let config = &self.config;
-        if !self.moments.contains_key(update.name) {
-            let zero = || update.var.as_detached_tensor().zeros_like();
-            let moments = Moments { first: zero()?, second: zero()?, steps: 0 };
-            self.moments.insert(update.name.to_string(), moments);
-        }
-        let Some(moments) = self.moments.get_mut(update.name) else { return Ok(()) };
-        let warmth = ((moments.steps + 1) as f64 / (config.warmup + 1) as f64).min(1.0);
-        let rate = update.rate * warmth;
-        moments.steps += 1;
-        let count = moments.steps as i32;
-        let apply = Apply {
-            rate,
-            keep: 1.0 - if update.decays { rate * config.decay } else { 0.0 },
-            first: 1.0 / (1.0 - config.beta1.powi(count)),
-            second: 1.0 / (1.0 - config.beta2.powi(count)),
+        let warmth = (count as f64 / (config.warmup + 1) as f64).min(1.0);
+        AdamStep {
+            rate: update.rate * warmth,
+            decay: if update.decays { config.decay } else { 0.0 },
+            beta1: config.beta1,
+            beta2: config.beta2,
             eps: config.eps,
-        };
-        let (first, second) = (
-            Average { keep: config.beta1, scale: factor, square: false },
-            Average { keep: config.beta2, scale: factor, square: true },
-        );
-        if update.var.device().is_cpu() {
-            moments.first.inplace_op2(grad, &first)?;
-            moments.second.inplace_op2(grad, &second)?;
-            return update.var.inplace_op3(&moments.first, &moments.second, &apply);
+            count,
+            scale,
         }
-        let grad = (grad * factor)?;
-        moments.first = ((&moments.first * config.beta1)? + (&grad * (1.0 - config.beta1))?)?;
-        moments.second = ((&moments.second * config.beta2)? + (grad.sqr()? * (1.0 - config.beta2))?)?;
-        let root = ((&moments.second * apply.second)?.sqrt()? + apply.eps)?;
-        let step = ((&moments.first * (apply.first * rate))? / root)?;
-        update.var.set(&((update.var.as_detached_tensor() * apply.keep)? - step)?)
-    }
-}
-
-/// `a <- keep a + (1 - keep) g` or `g²`, in place.
-struct Average {
-    keep: f64,
-    scale: f64,
-    square: bool,
-}
-
-/// `w <- keep w - rate (first m) / (sqrt(second v) + eps)`, in place.
-struct Apply {
-    rate: f64,
-    keep: f64,
-    first: f64,
-    second: f64,
-    eps: f64,
-}
-
-/// The numbers of a contiguous storage; anything else is a mistake of the caller.
-macro_rules! contiguous {
-    ($values:expr, $layout:expr) => {
-        match $layout.contiguous_offsets() {
-            Some((start, end)) => &$values[start..end],
-            None => candle_core::bail!("the optimizer needs contiguous tensors"),
-        }
-    };
-}
-
-macro_rules! average {
-    ($self:expr, $a:expr, $g:expr, $float:ty) => {{
-        let (keep, rest) = ($self.keep as $float, (1.0 - $self.keep) as $float);
-        let scale = $self.scale as $float;
-        for (a, g) in $a.iter_mut().zip($g) {
-            let g = g * scale;
-            *a = keep * *a + rest * if $self.square { g * g } else { g };
-        }
-    }};
-}
-
-impl InplaceOp2 for Average {
-    fn name(&self) -> &'static str {
-        "adamw-average"
-    }
-
-    fn cpu_fwd(&self, a: &mut CpuStorage, la: &Layout, g: &CpuStorage, lg: &Layout) -> Result<()> {
-        if !(la.is_contiguous() && la.start_offset() == 0) {
-            candle_core::bail!("the optimizer needs contiguous tensors");
-        }
-        match (a, g) {
-            (CpuStorage::F32(a), CpuStorage::F32(g)) => average!(self, a, contiguous!(g, lg), f32),
-            (CpuStorage::F64(a), CpuStorage::F64(g)) => average!(self, a, contiguous!(g, lg), f64),
-            _ => candle_core::bail!(
-                "the optimizer needs f32 or f64 variables, with gradients of the same type"
-            ),
-        }
-        Ok(())
-    }
-}
-
-macro_rules! apply {
-    ($self:expr, $w:expr, $m:expr, $v:expr, $float:ty) => {{
-        let (keep, step) = ($self.keep as $float, ($self.rate * $self.first) as $float);
-        let (second, eps) = ($self.second as $float, $self.eps as $float);
-        for ((w, m), v) in $w.iter_mut().zip($m).zip($v) {
-            *w = keep * *w - step * m / ((second * v).sqrt() + eps);
-        }
-    }};
-}
-
-impl InplaceOp3 for Apply {
-    fn name(&self) -> &'static str {
-        "adamw-apply"
-    }
-
-    fn cpu_fwd(
-        &self,
-        w: &mut CpuStorage,
-        lw: &Layout,
-        m: &CpuStorage,
-        lm: &Layout,
-        v: &CpuStorage,
-        lv: &Layout,
-    ) -> Result<()> {
-        if !(lw.is_contiguous() && lw.start_offset() == 0) {
-            candle_core::bail!("the optimizer needs contiguous tensors");
-        }
-        match (w, m, v) {
-            (CpuStorage::F32(w), CpuStorage::F32(m), CpuStorage::F32(v)) => {
-                apply!(self, w, contiguous!(m, lm), contiguous!(v, lv), f32);
-            }
-            (CpuStorage::F64(w), CpuStorage::F64(m), CpuStorage::F64(v)) => {
-                apply!(self, w, contiguous!(m, lm), contiguous!(v, lv), f64);
-            }
-            _ => candle_core::bail!("the optimizer needs f32 or f64 variables"),
-        }
-        Ok(())
     }
 }

@@ -4,7 +4,7 @@ use candle_core::{DType, Result, Tensor};
 use candle_nn::init::Init;
 use candle_nn::var_builder::VarBuilder;
 use cola_flow::{Given, Velocity};
-use cola_nn::{Compute, Linear, Rope, modulate, recompute, silu};
+use cola_nn::{Compute, Linear, Rope, add_rows, modulate, recompute, silu};
 
 use crate::block::{Axis, DitBlock, EPS};
 use crate::config::DitConfig;
@@ -116,10 +116,12 @@ impl DitWorld {
         let pixels = (conditions.height, conditions.width);
         let hidden = self.config.hidden_size;
         let table = position_table(grid, pixels, self.config.input_sq_size, hidden, dtype, x.device())?;
-        let mut tokens = tokens.broadcast_add(&table)?;
+        let mut tokens = add_rows(&tokens, &table)?;
 
-        let fps = self.fps.forward(&Tensor::new(conditions.fps.as_slice(), x.device())?, dtype)?; // (1 or B, D)
-        let embed = |t: &Tensor| self.time.forward(t, dtype)?.broadcast_add(&fps);
+        // A few rows decide every token: they are never narrower than f32.
+        let wide = if dtype == DType::F64 { DType::F64 } else { DType::F32 };
+        let fps = self.fps.forward(&Tensor::new(conditions.fps.as_slice(), x.device())?, wide)?; // (1 or B, D)
+        let embed = |t: &Tensor| add_rows(&self.time.forward(t, wide)?, &fps);
         let moving = embed(t)?;
         let moving_rows = self.time_rows.forward(&silu(&moving)?)?;
         let still = given.map(|_| embed(&Tensor::zeros(1, DType::F64, x.device())?)).transpose()?; // (1 or B, D)
@@ -130,7 +132,7 @@ impl DitWorld {
             _ => Modulation::shared(&moving_rows)?,
         };
         let modulation = match &conditions.action {
-            Some(action) => modulation.add(&action.to_dtype(dtype)?)?,
+            Some(action) => modulation.add(&action.to_dtype(wide)?)?,
             None => modulation,
         };
 
@@ -140,7 +142,7 @@ impl DitWorld {
         }
         let out = self.last.forward(&tokens, &moving, still.as_ref(), given)?;
         let out = unpatchify(&out, self.config.patch, grid, (height, width))?;
-        if dtype == DType::F64 { Ok(out) } else { out.to_dtype(DType::F32) }
+        out.to_dtype(wide)
     }
 
     fn run(&self, block: &DitBlock, tokens: &Tensor, modulation: &Modulation) -> Result<Tensor> {

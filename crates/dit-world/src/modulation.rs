@@ -1,7 +1,8 @@
 //! The six rows of adaptive layer norm, one set for each frame.
 
-use candle_core::{D, DType, Result, Tensor};
+use candle_core::{DType, Result, Tensor};
 use cola_flow::Given;
+use cola_nn::split_rows;
 
 /// Shift, scale and gate of the attention and of the feed-forward branch, for each frame: `(B, T, 6 D)`, or `(B, 1, 6 D)`
 /// when all frames share them.
@@ -52,10 +53,9 @@ impl Modulation {
     /// The six rows of a block with this table `(6, D)`: shift, scale, gate of attention, then of the feed-forward, each
     /// `(B, T or 1, 1, D)`.
     pub(crate) fn split(&self, table: &Tensor) -> Result<[Tensor; 6]> {
-        let (b, t, width) = self.rows.dims3()?;
-        let d = width / 6;
-        let rows = self.rows.broadcast_add(&table.to_dtype(self.rows.dtype())?.flatten_all()?)?;
-        let row = |i: usize| rows.narrow(D::Minus1, i * d, d)?.contiguous()?.reshape((b, t, 1, d));
-        Ok([row(0)?, row(1)?, row(2)?, row(3)?, row(4)?, row(5)?])
+        let rows = split_rows(&self.rows.unsqueeze(2)?, &table.to_dtype(self.rows.dtype())?)?;
+        let count = rows.len();
+        rows.try_into()
+            .map_err(|_| candle_core::Error::Msg(format!("a table of {count} rows instead of six")))
     }
 }

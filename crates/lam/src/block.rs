@@ -3,7 +3,7 @@
 use candle_core::{Result, Tensor};
 use candle_nn::init::Init;
 use candle_nn::var_builder::VarBuilder;
-use cola_nn::{HeadNorm, Mlp, SelfAttention, SelfAttentionConfig, gate_add, modulate};
+use cola_nn::{HeadNorm, Mlp, SelfAttention, SelfAttentionConfig, add_rows, gate_add, modulate};
 
 use crate::config::LamConfig;
 
@@ -55,7 +55,7 @@ impl Block {
 
         let along_time = y.reshape((clips, frames, patches, dim))?;
         let along_time = match positions {
-            Some(positions) => along_time.broadcast_add(&positions.unsqueeze(1)?)?,
+            Some(positions) => add_rows(&along_time, &positions.unsqueeze(1)?)?,
             None => along_time,
         };
         let branch = self.time.forward_across(&along_time)?.reshape((rows, patches, dim))?;

@@ -83,7 +83,7 @@ impl Idm {
         let projected = self.embed.project(&kernels)?;
         observe("patch_embed", &projected);
         let mut y = self.embed.place(&projected)?;
-        let positions = self.frame_positions.narrow(0, 0, length)?.to_dtype(y.dtype())?;
+        let positions = self.frame_positions.narrow(0, 0, length)?;
         for (index, layer) in self.layers.iter().enumerate() {
             y = self.run(layer, &y, length, (index == 0).then_some(&positions))?;
             observe(&format!("layer{index}"), &y);

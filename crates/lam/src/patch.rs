@@ -2,7 +2,7 @@
 
 use candle_core::{DType, Device, Result, Tensor};
 use candle_nn::var_builder::VarBuilder;
-use cola_nn::{Linear, sinusoid, xavier};
+use cola_nn::{Linear, add_rows, sinusoid, xavier};
 
 use crate::config::LamConfig;
 
@@ -106,6 +106,6 @@ impl PatchEmbed {
 
     /// Adds the positions to `(M, N, D)`.
     pub(crate) fn place(&self, projected: &Tensor) -> Result<Tensor> {
-        projected.broadcast_add(&self.positions.to_dtype(projected.dtype())?)
+        add_rows(projected, &self.positions)
     }
 }

@@ -3,7 +3,7 @@
 use candle_core::{Result, Tensor};
 use candle_nn::init::Init;
 use candle_nn::var_builder::VarBuilder;
-use cola_nn::{GatedMlp, Linear, RmsNorm};
+use cola_nn::{GatedMlp, Linear, RmsNorm, add_rows};
 
 use crate::attention::Attention;
 use crate::config::LamConfig;
@@ -47,7 +47,7 @@ impl Pool {
     pub(crate) fn forward(&self, features: &Tensor) -> Result<Tensor> {
         let queries = self.queries.to_dtype(features.dtype())?.unsqueeze(0)?;
         let read = self.attention.forward(&queries, &self.pre.forward(features)?)?;
-        let x = self.attention_norm.forward(&read.broadcast_add(&queries)?)?;
+        let x = self.attention_norm.forward(&add_rows(&read, &queries)?)?;
         let x = self.mlp_norm.forward(&(&x + self.mlp.forward(&x)?)?)?;
         self.last.forward(&x)
     }

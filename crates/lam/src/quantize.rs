@@ -1,8 +1,9 @@
 //! The vector quantizer.
 
-use candle_core::{D, DType, Result, Tensor};
+use candle_core::{Result, Tensor};
 use candle_nn::init::Init;
 use candle_nn::var_builder::VarBuilder;
+use cola_nn::nearest_code;
 
 use crate::config::LamConfig;
 use crate::precision::at_least_f32;
@@ -65,12 +66,13 @@ impl VectorQuantizer {
         &self.codebook
     }
 
-    /// Index of the nearest row, `(..., d)` to `(...)` u32. Tokens that are not finite get the last index.
+    /// Index of the nearest row, `(..., d)` to `(...)` u32. Tokens that hold a NaN get the last index. No
+    /// gradient passes; [`LatentActionModel::quantize`](crate::LatentActionModel::quantize) goes straight through.
     ///
     /// # Errors
     /// A last dimension other than `code_dim`.
     pub fn nearest(&self, tokens: &Tensor) -> Result<Tensor> {
-        let (codes, size) = self.codebook.dims2()?;
+        let size = self.codebook.dim(1)?;
         let mut shape = tokens.dims().to_vec();
         if shape.pop() != Some(size) {
             candle_core::bail!(
@@ -78,15 +80,7 @@ impl VectorQuantizer {
                 tokens.dims()
             );
         }
-        let rows = at_least_f32(&tokens.detach())?.reshape(((), 1, size))?;
-        let codebook = self.codebook.detach().to_dtype(rows.dtype())?;
-        let distances = rows.broadcast_sub(&codebook)?.sqr()?.sum(D::Minus1)?; // (M, K)
-        // A parallel argmin may return any of several equal distances, so the indices are compared, too.
-        let hit = distances.broadcast_eq(&distances.min_keepdim(D::Minus1)?)?;
-        let index =
-            Tensor::arange(0f32, codes as f32, distances.device())?.broadcast_as(distances.shape())?;
-        let last = Tensor::full((codes - 1) as f32, distances.shape(), distances.device())?;
-        hit.where_cond(&index, &last)?.min(D::Minus1)?.to_dtype(DType::U32)?.reshape(shape)
+        nearest_code(&tokens.detach().reshape(((), size))?, &self.codebook)?.reshape(shape)
     }
 
     /// Rows of the codebook, `(...)` u32 to `(..., d)`, with a gradient for the codebook.

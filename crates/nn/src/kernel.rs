@@ -6,6 +6,7 @@
 //! depends on that row alone.
 
 pub(crate) mod activate;
+pub(crate) mod adamw;
 pub(crate) mod affine;
 pub(crate) mod element;
 pub(crate) mod exp;
@@ -14,10 +15,12 @@ pub(crate) mod heads;
 mod heads_op;
 pub(crate) mod lanes;
 mod long;
+pub(crate) mod nearest;
 pub(crate) mod normalise;
 pub(crate) mod product;
 pub(crate) mod row_norm;
 mod small;
+pub(crate) mod write;
 
 use std::borrow::Cow;
 use std::ops::Deref;
@@ -30,7 +33,7 @@ use rayon::prelude::*;
 use element::{Element, for_element};
 
 /// Elements below which waking a thread costs more than it saves.
-const WORTH_THREADS: usize = 1 << 16;
+pub(crate) const WORTH_THREADS: usize = 1 << 16;
 /// Elements that one task takes at least.
 const TASK: usize = 1 << 13;
 

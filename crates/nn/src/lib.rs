@@ -26,8 +26,9 @@
 //! ```
 //!
 //! Parts: [`Params`]; [`Linear`], [`Mlp`], [`GatedMlp`]; [`LayerNorm`], [`RmsNorm`], [`layer_norm`], [`modulate`],
-//! [`gate_add`]; [`attend`], [`attend_tokens`], [`SelfAttention`], [`Rope`]; [`recompute`]; the fixed tables of
-//! [`sinusoid`]. Models, losses and optimizers live upstairs.
+//! [`gate_add`]; [`attend`], [`attend_tokens`], [`SelfAttention`], [`Rope`]; [`add_rows`], [`split_rows`],
+//! [`sum_leading`]; [`nearest_code`]; [`recompute`]; the fixed tables of [`sinusoid`]; the optimizer's step [`adamw`].
+//! Models and losses live upstairs.
 //!
 //! On the CPU the functions here are fused operations over f32, or over bf16 that is computed with in f32: one pass
 //! forward, one backward, results the same to the last bit on any number of threads. Other devices, other dtypes and
@@ -41,12 +42,16 @@ mod kernel;
 mod linear;
 mod mlp;
 mod modulate;
+mod nearest;
 mod norm;
+mod optim;
 mod params;
 mod random;
 mod recompute;
 mod rope;
+mod rows;
 pub mod sinusoid;
+mod split;
 
 pub use activation::{gelu, silu};
 pub use attention::{
@@ -57,8 +62,12 @@ pub use error::Error;
 pub use linear::{Linear, xavier};
 pub use mlp::{GatedMlp, Mlp};
 pub use modulate::{gate_add, modulate};
+pub use nearest::nearest_code;
 pub use norm::{LayerNorm, RmsNorm, layer_norm, rms_norm};
+pub use optim::{AdamStep, AdamUpdate, Average, adamw, global_norm};
 pub use params::{LoadReport, Params, read_tensors, save_tensors};
 pub use random::{normal, normal_by_sample};
 pub use recompute::recompute;
 pub use rope::Rope;
+pub use rows::{add_rows, sum_leading};
+pub use split::split_rows;

@@ -4,6 +4,7 @@ use std::ops::Range;
 
 use candle_core::Tensor;
 
+use super::element::Element;
 use super::{for_each, lanes, vectorised};
 
 /// Longest run of rows that is summed in one go.
@@ -99,7 +100,7 @@ pub(crate) fn gather(partial: &[f32], runs: &[Range<usize>], groups: Groups, wid
 }
 
 /// Sum over all rows of `width`.
-pub(crate) fn column_sum(values: &[f32], width: usize) -> Vec<f32> {
+pub(crate) fn column_sum<E: Element>(values: &[E], width: usize) -> Vec<f32> {
     let rows = values.len() / width;
     let whole = Groups::whole(rows);
     let runs = runs(rows, [whole, whole]);
