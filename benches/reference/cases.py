@@ -1,5 +1,6 @@
 """The cases by name: each builds its data once and returns what one iteration does."""
 
+import re
 from typing import Callable, NamedTuple
 
 import torch
@@ -17,6 +18,7 @@ class Case(NamedTuple):
 
     run: Callable[[], object]
     parameters: int
+    model: nn.Module | None = None
 
 
 def count(*modules: nn.Module) -> int:
@@ -35,8 +37,29 @@ def operation(forward: Callable[..., Tensor], *inputs: Tensor) -> Case:
     return Case(run, 0)
 
 
-def without_gradient(run: Callable[[], Tensor], parameters: int) -> Case:
-    return Case(torch.inference_mode()(run), parameters)
+def without_gradient(model: nn.Module, *inputs: Tensor) -> Case:
+    return Case(torch.inference_mode()(lambda: model(*inputs)), count(model), model)
+
+
+# Names of the Rust side, where they are those of a published checkpoint, and the plainer ones of this.
+RENAMED = {"mlp.0.project": "mlp.project", "mlp.1.": "mlp.out.", "final_proj.0": "final_proj"}
+
+
+def difference(case: Case, file: str) -> float:
+    """Largest difference to a stored result under the stored parameters, relative to the result's largest number."""
+    from safetensors.torch import load_file
+
+    stored = load_file(file)
+    inputs = [stored.pop(name) for name in sorted(stored) if name.startswith("in.")]
+    expected, own = stored.pop("out"), case.model.state_dict()
+    for name, value in stored.items():
+        for theirs, ours in RENAMED.items():
+            name = name.replace(theirs, ours)
+        name = re.sub(r"\.g$", ".weight", name)
+        own[name] = value.reshape(own[name].shape)
+    case.model.load_state_dict(own)
+    with torch.inference_mode():
+        return ((case.model(*inputs) - expected).abs().max() / expected.abs().max()).item()
 
 
 def xl_block(time: bool, train: bool) -> Callable[[Options], Case]:
@@ -44,7 +67,7 @@ def xl_block(time: bool, train: bool) -> Callable[[Options], Case]:
         block = world.Block(1152, 16, time, 5, options)
         x, rows = torch.randn(1, 5, 256, 1152), torch.randn(1, 5, 6 * 1152)
         if not train:
-            return without_gradient(lambda: block(x, rows), count(block))
+            return without_gradient(block, x, rows)
         return Case(operation(lambda x, rows, *_: block(x, rows), x, rows, *block.parameters()).run, count(block))
 
     return build
@@ -123,7 +146,7 @@ def tiny_world_step(joint: bool) -> Callable[[Options], Case]:
 
 def idm_paper_encode(options: Options) -> Case:
     idm, video = lam.Idm(lam.PAPER, options), torch.rand(1, 2, 3, 224, 224)
-    return without_gradient(lambda: idm(video), count(idm))
+    return without_gradient(idm, video)
 
 
 def adamw_50m(options: Options) -> Case:
@@ -138,7 +161,7 @@ def adamw_50m(options: Options) -> Case:
 
 def vae_temporal_encode(_: Options) -> Case:
     encoder, x = TemporalEncoder(), torch.randn(1, 4, 17, 32, 32)
-    return without_gradient(lambda: encoder(x), count(encoder))
+    return without_gradient(encoder, x)
 
 
 def attention(n: int, heads: int, length: int, size: int, causal: bool) -> Callable[[Options], Case]:

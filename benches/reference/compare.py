@@ -14,6 +14,7 @@ import os
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -25,6 +26,7 @@ CHOICES = {"attention": ["sdpa", "plain"], "optimizer": ["fused", "foreach"], "m
 # glibc hands large blocks back at once, and every step pays for fresh pages; with these it keeps them, as a user who
 # preloads another allocator has it.
 KEEP = {"MALLOC_MMAP_THRESHOLD_": str(1 << 32), "MALLOC_TRIM_THRESHOLD_": str(1 << 40)}
+CHECKED = ["xl_block_space_forward", "xl_block_time_forward", "idm_paper_encode"]
 DISTURBED = 1 / 7
 TURN_MS = 30
 REST = 0.06
@@ -73,6 +75,21 @@ class Side:
     def close(self) -> None:
         self.process.stdin.close()
         self.process.wait()
+
+
+def check(args: argparse.Namespace) -> None:
+    """Compares results where the Rust side stores them."""
+    for case in CHECKED:
+        with tempfile.TemporaryDirectory() as folder:
+            file = str(Path(folder, "example.safetensors"))
+            subprocess.run([*CARGO, case, "--save", file], cwd=ROOT, check=True)
+            for attention in CHOICES["attention"]:
+                answer = subprocess.run([args.python, str(HERE / "side.py"), case, f"--attention={attention}", "--check", file],
+                                        check=True, capture_output=True, text=True).stdout
+                found = json.loads(answer)["difference"]
+                print(f"{case}, {attention}: largest difference {found:.1e}", flush=True)
+                if not found < 1e-4:
+                    sys.exit(f"{case}: the two sides compute different things")
 
 
 def torch_side(args: argparse.Namespace, case: str, chosen: dict[str, str]) -> Side:
@@ -154,6 +171,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, help="Markdown file for the table")
     parser.add_argument("--python", default=sys.executable, help="interpreter with torch")
     parser.add_argument("--only-torch", action="store_true", help="PyTorch alone, without a Rust build")
+    parser.add_argument("--check", action="store_true", help="compare results instead of times")
     parser.add_argument("--patience", type=float, default=30, help="seconds a case may wait for a quiet machine")
     parser.add_argument("--trials", type=int, default=3, help="turns by which the faster choice is found")
     for name, options in CHOICES.items():
@@ -161,6 +179,9 @@ def main() -> None:
     args = parser.parse_args()
     if not args.only_torch:
         subprocess.run(["cargo", "build", "--release", "--package", "cola-benches", "--bin", "side"], cwd=ROOT, check=True)
+    if args.check:
+        check(args)
+        return
     lister = [args.python, str(HERE / "side.py"), "--list"] if args.only_torch else [*CARGO, "--list"]
     known = subprocess.run(lister, cwd=ROOT, check=True, capture_output=True, text=True).stdout.split()
     names = args.cases.split(",") if args.cases else known

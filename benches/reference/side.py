@@ -32,6 +32,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("case", nargs="?")
     parser.add_argument("--list", action="store_true", help="print the names of the cases")
+    parser.add_argument("--check", help="compare with what the Rust side wrote with --save (needs safetensors)")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--attention", choices=["plain", "sdpa"], default="sdpa")
     parser.add_argument("--optimizer", choices=["fused", "foreach"], default="fused")
@@ -54,6 +55,9 @@ def main() -> None:
     base = resident("VmRSS")
     options = Options(args.attention, args.optimizer)
     case = cases.CASES[args.case](options)
+    if args.check:
+        print(json.dumps({"difference": cases.difference(case, args.check)}))
+        return
     ready = {"ready": True, "parameters": case.parameters, "base_mb": base, "choices": sorted(options.asked)}
     print(json.dumps(ready), flush=True)
     for _ in sys.stdin:

@@ -5,6 +5,8 @@ mod operations;
 mod optimizer;
 mod steps;
 
+use std::collections::HashMap;
+
 use candle_core::{Device, Result, Shape, Tensor, Var};
 use cola_nn::normal;
 use cola_random::stream;
@@ -15,11 +17,16 @@ pub struct Case {
     pub parameters: usize,
     /// One iteration.
     pub run: Box<dyn FnMut() -> Result<()>>,
+    /// Where PyTorch's results can be checked: parameters by name, inputs as `in.0`, `in.1`, .. and the result as `out`.
+    pub example: Option<Example>,
 }
+
+/// Named tensors of a [`Case`], made when asked for.
+pub type Example = Box<dyn Fn() -> Result<HashMap<String, Tensor>>>;
 
 impl Case {
     fn new(parameters: usize, run: impl FnMut() -> Result<()> + 'static) -> Self {
-        Self { parameters, run: Box::new(run) }
+        Self { parameters, run: Box::new(run), example: None }
     }
 }
 

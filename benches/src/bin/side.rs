@@ -8,6 +8,7 @@
 use std::env;
 use std::io::{self, BufRead, Write};
 use std::os::unix::process::CommandExt;
+use std::path::PathBuf;
 use std::process::Command;
 use std::time::Instant;
 
@@ -29,6 +30,9 @@ struct Cli {
     /// Worker threads.
     #[arg(long, default_value_t = 2)]
     threads: usize,
+    /// Write parameters, inputs and result to this file instead, for PyTorch to compare.
+    #[arg(long)]
+    save: Option<PathBuf>,
     /// Print the names of the cases.
     #[arg(long)]
     list: bool,
@@ -49,6 +53,10 @@ fn main() -> Result<()> {
 
     let base = memory::resident().unwrap_or(0.0);
     let mut case = build().with_context(|| format!("case `{wanted}` cannot be built"))?;
+    if let Some(file) = cli.save {
+        let Some(example) = &case.example else { bail!("case `{wanted}` has nothing to compare") };
+        return Ok(cola_nn::save_tensors(example()?, &file)?);
+    }
     say(&json!({ "ready": true, "parameters": case.parameters, "base_mb": base }))?;
     for line in io::stdin().lock().lines() {
         line?;
