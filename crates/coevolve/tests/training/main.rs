@@ -1,6 +1,7 @@
-//! Training as a whole: phases, resuming, wrong input.
+//! Training as a whole: phases, resuming, wrong input, types of activations.
 
 mod bad_input;
+mod compute;
 mod phases;
 mod resume;
 mod support;

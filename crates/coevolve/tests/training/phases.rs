@@ -6,12 +6,12 @@ use cola_data::Loader;
 use cola_golden::gradients_cover;
 
 /// Key biases behind a softmax: their exact gradient is zero, so what arrives is rounding noise or nothing.
-fn is_exactly_zero(name: &str) -> bool {
+pub(crate) fn is_exactly_zero(name: &str) -> bool {
     name.ends_with("k_norm.bias") || name.ends_with("k_layernorm.bias")
 }
 
 /// Fresh parameters in which nothing starts at zero, so that no path is silent.
-fn awake(params: &SystemParams) -> Result<()> {
+pub(crate) fn awake(params: &SystemParams) -> Result<()> {
     for (index, (name, var, _)) in params.vars(Trains::default()).into_iter().enumerate() {
         if !name.starts_with("codec.") {
             let mut rng = cola_random::stream(9, &name, index as u64, 0);
