@@ -4,7 +4,11 @@
 //! order, so results are the same to the last bit on any number of threads and with any vector width; a row's result
 //! depends on that row alone.
 
+pub(crate) mod conv3d;
+mod conv_planes;
+mod conv_tiles;
 pub(crate) mod exp;
+pub(crate) mod group_norm;
 pub(crate) mod groups;
 pub(crate) mod heads;
 mod heads_op;

@@ -26,15 +26,17 @@
 //! ```
 //!
 //! Parts: [`Params`]; [`Linear`], [`Mlp`], [`GatedMlp`]; [`LayerNorm`], [`RmsNorm`], [`layer_norm`], [`modulate`],
-//! [`gate_add`]; [`attend`], [`attend_tokens`], [`SelfAttention`], [`Rope`]; the fixed tables of [`sinusoid`]. Models,
-//! losses and optimizers live upstairs.
+//! [`gate_add`]; [`attend`], [`attend_tokens`], [`SelfAttention`], [`Rope`]; [`CausalConv3d`], [`GroupNorm`]; the
+//! fixed tables of [`sinusoid`]. Models, losses and optimizers live upstairs.
 //!
 //! On the CPU in f32 the functions here are fused operations: one pass forward, one backward, results the same to the
 //! last bit on any number of threads. Other devices, other dtypes and unusual shapes take candle's own operations.
 
 mod activation;
 mod attention;
+mod conv3d;
 mod error;
+mod group_norm;
 mod kernel;
 mod linear;
 mod mlp;
@@ -49,7 +51,9 @@ pub use activation::{gelu, silu};
 pub use attention::{
     HeadNorm, SelfAttention, SelfAttentionConfig, attend, attend_tokens, merge_heads, split_heads,
 };
+pub use conv3d::CausalConv3d;
 pub use error::Error;
+pub use group_norm::GroupNorm;
 pub use linear::{Linear, xavier};
 pub use mlp::{GatedMlp, Mlp};
 pub use modulate::{gate_add, modulate};
