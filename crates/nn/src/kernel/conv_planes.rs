@@ -111,37 +111,46 @@ pub(super) fn correlate(
     let strips = (plane.height * row).div_ceil(STRIP);
     let strip_rows = plane.height.div_ceil(strips);
     let width = (strip_rows * row).next_multiple_of(SPAN);
+    // Small frames are taken together, so that a block of weights is fetched once for all of them.
+    let together = (STRIP / width).clamp(1, seen.len().max(1));
     let channels = (WEIGHT_CACHE / (depth * taps * ROWS * 4)).min(X_CACHE / (depth * width * 4)).max(1);
-    let groups = out_dim.div_ceil(GROUP);
+    let (groups, runs) = (out_dim.div_ceil(GROUP), seen.len().div_ceil(together));
 
     let pixels = plane.height * plane.width;
     let mut y = vec![0f32; batch * out_dim * seen.len() * pixels];
+    // By channel, then by frame.
     let mut tasks: Vec<Vec<&mut [f32]>> = Vec::new();
-    tasks.resize_with(batch * seen.len() * groups, Vec::new);
+    tasks.resize_with(batch * runs * groups, Vec::new);
     for (index, to) in y.chunks_exact_mut(pixels).enumerate() {
         let (channel, frame) = (index / seen.len() % out_dim, index % seen.len());
         let sample = index / (seen.len() * out_dim);
-        tasks[(sample * seen.len() + frame) * groups + channel / GROUP].push(to);
+        tasks[(sample * runs + frame / together) * groups + channel / GROUP].push(to);
     }
 
     let work = batch * out_dim * seen.len() * pixels * in_dim * taps / PRODUCTS;
     for_each(work, tasks.into_iter().enumerate(), |(task, mut planes)| {
-        let (sample, frame, group) = (task / groups / seen.len(), task / groups % seen.len(), task % groups);
-        let blocks = planes.len().div_ceil(ROWS);
-        let mut sums = vec![0f32; blocks * ROWS * width];
+        let (sample, run, group) = (task / groups / runs, task / groups % runs, task % groups);
+        let seen = seen.chunks(together).nth(run).unwrap_or_default();
+        let blocks = (planes.len() / seen.len()).div_ceil(ROWS);
+        // `(block, frame, ROWS, width)`.
+        let mut sums = vec![0f32; blocks * seen.len() * ROWS * width];
+        let place = |channel: usize, frame: usize| {
+            ((channel / ROWS * seen.len() + frame) * ROWS + channel % ROWS) * width
+        };
         for strip in (0..plane.height).step_by(strip_rows) {
-            for (channel, sums) in sums.chunks_exact_mut(width).enumerate() {
-                sums.fill(bias.and_then(|bias| bias.get(group * GROUP + channel)).copied().unwrap_or(0.0));
+            for (channel, frame) in (0..blocks * ROWS).flat_map(|c| (0..seen.len()).map(move |f| (c, f))) {
+                let bias = bias.and_then(|bias| bias.get(group * GROUP + channel)).copied().unwrap_or(0.0);
+                sums[place(channel, frame)..][..width].fill(bias);
             }
             for first in (0..in_dim).step_by(channels) {
                 let count = channels.min(in_dim - first);
-                for (block, sums) in sums.chunks_exact_mut(ROWS * width).enumerate() {
-                    let block = group * GROUP / ROWS + block;
+                let start = (sample * in_dim + first) * channel_stride + strip * row;
+                for (index, sums) in sums.chunks_exact_mut(ROWS * width).enumerate() {
+                    let (block, frame) = (group * GROUP / ROWS + index / seen.len(), index % seen.len());
                     let slab = |depth_at: usize| {
                         let at = ((block * depth + depth_at) * in_dim + first) * taps * ROWS;
                         &packed[at..][..count * taps * ROWS]
                     };
-                    let start = (sample * in_dim + first) * channel_stride + strip * row;
                     let frames: Vec<_> = seen[frame]
                         .iter()
                         .map(|&(frame, depth)| (start + frame * plane.stride(), slab(depth)))
@@ -156,7 +165,8 @@ pub(super) fn correlate(
                     });
                 }
             }
-            for (to, sums) in planes.iter_mut().zip(sums.chunks_exact(width)) {
+            for (index, to) in planes.iter_mut().enumerate() {
+                let sums = &sums[place(index / seen.len(), index % seen.len())..][..width];
                 let to = to[strip * plane.width..].chunks_exact_mut(plane.width);
                 for (to, sums) in to.zip(sums.chunks_exact(row)).take(strip_rows) {
                     to.copy_from_slice(&sums[..plane.width]);
