@@ -8,8 +8,12 @@
 pub(crate) mod activate;
 pub(crate) mod adamw;
 pub(crate) mod affine;
+pub(crate) mod conv3d;
+mod conv_planes;
+mod conv_tiles;
 pub(crate) mod element;
 pub(crate) mod exp;
+pub(crate) mod group_norm;
 pub(crate) mod groups;
 pub(crate) mod heads;
 mod heads_op;

@@ -26,9 +26,9 @@
 //! ```
 //!
 //! Parts: [`Params`]; [`Linear`], [`Mlp`], [`GatedMlp`]; [`LayerNorm`], [`RmsNorm`], [`layer_norm`], [`modulate`],
-//! [`gate_add`]; [`attend`], [`attend_tokens`], [`SelfAttention`], [`Rope`]; [`add_rows`], [`split_rows`],
-//! [`sum_leading`]; [`nearest_code`]; [`recompute`]; the fixed tables of [`sinusoid`]; the optimizer's step [`adamw`].
-//! Models and losses live upstairs.
+//! [`gate_add`]; [`attend`], [`attend_tokens`], [`SelfAttention`], [`Rope`]; [`CausalConv3d`], [`GroupNorm`];
+//! [`add_rows`], [`split_rows`], [`sum_leading`]; [`nearest_code`]; [`recompute`]; the fixed tables of [`sinusoid`]; the
+//! optimizer's step [`adamw`]. Models and losses live upstairs.
 //!
 //! On the CPU the functions here are fused operations over f32, or over bf16 that is computed with in f32: one pass
 //! forward, one backward, results the same to the last bit on any number of threads. Other devices, other dtypes and
@@ -37,7 +37,9 @@
 mod activation;
 mod attention;
 mod compute;
+mod conv3d;
 mod error;
+mod group_norm;
 mod kernel;
 mod linear;
 mod mlp;
@@ -58,7 +60,9 @@ pub use attention::{
     HeadNorm, SelfAttention, SelfAttentionConfig, attend, attend_tokens, merge_heads, split_heads,
 };
 pub use compute::{Compute, Precision};
+pub use conv3d::CausalConv3d;
 pub use error::Error;
+pub use group_norm::GroupNorm;
 pub use linear::{Linear, xavier};
 pub use mlp::{GatedMlp, Mlp};
 pub use modulate::{gate_add, modulate};

@@ -4,8 +4,9 @@ use super::element::Element;
 
 const LANES: usize = 16;
 
+/// Sum of the accumulators, halves first.
 #[inline(always)]
-fn fold(mut lanes: [f32; LANES]) -> f32 {
+pub(super) fn fold(mut lanes: [f32; LANES]) -> f32 {
     let mut width = LANES / 2;
     while width > 0 {
         for lane in 0..width {

@@ -1,0 +1,249 @@
+//! A convolution as sums over shifted, zero-padded planes, cut into tasks at places that depend on the shapes only.
+
+use super::conv_tiles::{LANES, Piece, Products, ROWS, SPAN, Taps, dispatch};
+use super::for_each;
+
+/// Output channels of one task.
+const GROUP: usize = 4 * ROWS;
+/// Positions that one task sums at a time: with [`X_CACHE`] they stay in the second cache.
+const STRIP: usize = 24 * SPAN;
+/// Bytes of weights for one block of output channels that should stay in the first cache.
+const WEIGHT_CACHE: usize = 16 << 10;
+/// Bytes of input planes that should stay in the second cache.
+const X_CACHE: usize = 320 << 10;
+/// Output channels of one task of the weight's gradient.
+const GRAD_GROUP: usize = 24;
+/// Positions that are multiplied before sums leave the registers there.
+const GRAD_STRIP: usize = 4096;
+/// Products that take as long as touching one element.
+const PRODUCTS: usize = 64;
+
+/// A frame of one channel, and the kernel that goes over it. Sides of the kernel are odd.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Plane {
+    pub(super) height: usize,
+    pub(super) width: usize,
+    pub(super) kernel_height: usize,
+    pub(super) kernel_width: usize,
+}
+
+impl Plane {
+    pub(super) fn taps(&self) -> usize {
+        self.kernel_height * self.kernel_width
+    }
+
+    /// A padded row.
+    fn row(&self) -> usize {
+        self.width + self.kernel_width - 1
+    }
+
+    /// From one padded plane to the next: behind each lie zeros for the last tile to read.
+    fn stride(&self) -> usize {
+        (self.height + self.kernel_height - 1) * self.row() + SPAN + self.kernel_width
+    }
+
+    /// Where the first pixel lies in a padded plane.
+    fn first(&self) -> usize {
+        self.kernel_height / 2 * self.row() + self.kernel_width / 2
+    }
+
+    /// The shift of each tap.
+    fn offsets(&self) -> Vec<usize> {
+        let columns = 0..self.kernel_width;
+        (0..self.kernel_height).flat_map(|y| columns.clone().map(move |x| y * self.row() + x)).collect()
+    }
+
+    /// Planes with zeros around them.
+    pub(super) fn pad(&self, values: &[f32]) -> Vec<f32> {
+        let (row, stride) = (self.row(), self.stride());
+        let planes = values.chunks_exact(self.height * self.width);
+        let mut padded = vec![0f32; planes.len() * stride];
+        for_each(padded.len(), padded.chunks_exact_mut(stride).zip(planes), |(padded, plane)| {
+            let rows = padded[self.first()..].chunks_mut(row);
+            for (padded, values) in rows.zip(plane.chunks_exact(self.width)) {
+                padded[..self.width].copy_from_slice(values);
+            }
+        });
+        padded
+    }
+}
+
+/// Weights as [`Taps`] wants them: `(out / ROWS, depth, in, tap, ROWS)`, zeros for channels that do not exist.
+/// From `(out, in, depth, tap)`, or `turned` from `(in, out, depth, tap)` with the taps in reverse.
+pub(super) fn pack(
+    weight: &[f32],
+    [out_dim, in_dim, depth]: [usize; 3],
+    taps: usize,
+    turned: bool,
+) -> Vec<f32> {
+    let block = depth * in_dim * taps * ROWS;
+    let mut packed = vec![0f32; out_dim.div_ceil(ROWS) * block];
+    for_each(packed.len(), packed.chunks_exact_mut(block).enumerate(), |(block, packed)| {
+        for row in 0..ROWS.min(out_dim - block * ROWS) {
+            let out = block * ROWS + row;
+            for slab in 0..depth * in_dim {
+                let (depth_at, channel) = (slab / in_dim, slab % in_dim);
+                let pair = if turned { channel * out_dim + out } else { out * in_dim + channel };
+                let from = &weight[(pair * depth + depth_at) * taps..][..taps];
+                let (to, _) = packed[slab * taps * ROWS..][..taps * ROWS].as_chunks_mut::<ROWS>();
+                if turned {
+                    to.iter_mut().zip(from.iter().rev()).for_each(|(to, from)| to[row] = *from);
+                } else {
+                    to.iter_mut().zip(from).for_each(|(to, from)| to[row] = *from);
+                }
+            }
+        }
+    });
+    packed
+}
+
+/// Sums over input channels and taps. `x` are padded planes `(batch, channels, frames)`; `seen` names for each frame of
+/// the result the frames of `x` that it sees and the kernel's depth for each. Returns `(batch, out_dim, seen, H, W)`.
+pub(super) fn correlate(
+    plane: &Plane,
+    (x, [batch, in_dim, frames]): (&[f32], [usize; 3]),
+    (packed, depth): (&[f32], usize),
+    (out_dim, seen): (usize, &[Vec<(usize, usize)>]),
+    bias: Option<&[f32]>,
+) -> Vec<f32> {
+    let (taps, row, offsets) = (plane.taps(), plane.row(), plane.offsets());
+    let channel_stride = frames * plane.stride();
+    let strips = (plane.height * row).div_ceil(STRIP);
+    let strip_rows = plane.height.div_ceil(strips);
+    let width = (strip_rows * row).next_multiple_of(SPAN);
+    // Small frames are taken together, so that a block of weights is fetched once for all of them.
+    let together = (STRIP / width).clamp(1, seen.len().max(1));
+    let channels = (WEIGHT_CACHE / (depth * taps * ROWS * 4)).min(X_CACHE / (depth * width * 4)).max(1);
+    let (groups, runs) = (out_dim.div_ceil(GROUP), seen.len().div_ceil(together));
+
+    let pixels = plane.height * plane.width;
+    let mut y = vec![0f32; batch * out_dim * seen.len() * pixels];
+    // By channel, then by frame.
+    let mut tasks: Vec<Vec<&mut [f32]>> = Vec::new();
+    tasks.resize_with(batch * runs * groups, Vec::new);
+    for (index, to) in y.chunks_exact_mut(pixels).enumerate() {
+        let (channel, frame) = (index / seen.len() % out_dim, index % seen.len());
+        let sample = index / (seen.len() * out_dim);
+        tasks[(sample * runs + frame / together) * groups + channel / GROUP].push(to);
+    }
+
+    let work = batch * out_dim * seen.len() * pixels * in_dim * taps / PRODUCTS;
+    for_each(work, tasks.into_iter().enumerate(), |(task, mut planes)| {
+        let (sample, run, group) = (task / groups / runs, task / groups % runs, task % groups);
+        let seen = seen.chunks(together).nth(run).unwrap_or_default();
+        let blocks = (planes.len() / seen.len()).div_ceil(ROWS);
+        // `(block, frame, ROWS, width)`.
+        let mut sums = vec![0f32; blocks * seen.len() * ROWS * width];
+        let place = |channel: usize, frame: usize| {
+            ((channel / ROWS * seen.len() + frame) * ROWS + channel % ROWS) * width
+        };
+        for strip in (0..plane.height).step_by(strip_rows) {
+            for (channel, frame) in (0..blocks * ROWS).flat_map(|c| (0..seen.len()).map(move |f| (c, f))) {
+                let bias = bias.and_then(|bias| bias.get(group * GROUP + channel)).copied().unwrap_or(0.0);
+                sums[place(channel, frame)..][..width].fill(bias);
+            }
+            for first in (0..in_dim).step_by(channels) {
+                let count = channels.min(in_dim - first);
+                let start = (sample * in_dim + first) * channel_stride + strip * row;
+                for (index, sums) in sums.chunks_exact_mut(ROWS * width).enumerate() {
+                    let (block, frame) = (group * GROUP / ROWS + index / seen.len(), index % seen.len());
+                    let slab = |depth_at: usize| {
+                        let at = ((block * depth + depth_at) * in_dim + first) * taps * ROWS;
+                        &packed[at..][..count * taps * ROWS]
+                    };
+                    let frames: Vec<_> = seen[frame]
+                        .iter()
+                        .map(|&(frame, depth)| (start + frame * plane.stride(), slab(depth)))
+                        .collect();
+                    dispatch(Taps {
+                        sums,
+                        width,
+                        x,
+                        frames: &frames,
+                        stride: channel_stride,
+                        offsets: &offsets,
+                    });
+                }
+            }
+            for (index, to) in planes.iter_mut().enumerate() {
+                let sums = &sums[place(index / seen.len(), index % seen.len())..][..width];
+                let to = to[strip * plane.width..].chunks_exact_mut(plane.width);
+                for (to, sums) in to.zip(sums.chunks_exact(row)).take(strip_rows) {
+                    to.copy_from_slice(&sums[..plane.width]);
+                }
+            }
+        }
+    });
+    y
+}
+
+/// The weight's gradient `(out, in, depth, tap)`: sums over samples, frames and positions. `grad` and `x` are padded
+/// planes `(batch, channels, frames)`; `pairs` are frames of `x`, of `grad`, and the kernel's depth that joins them.
+pub(super) fn products(
+    plane: &Plane,
+    (grad, [batch, out_dim, grad_frames]): (&[f32], [usize; 3]),
+    (x, [_, in_dim, x_frames]): (&[f32], [usize; 3]),
+    (depth, pairs): (usize, &[(usize, usize, usize)]),
+) -> Vec<f32> {
+    let (taps, stride) = (plane.taps(), plane.stride());
+    let offsets = plane.offsets();
+    let columns: Vec<usize> = (0..in_dim)
+        .flat_map(|channel| offsets.iter().map(move |offset| channel * x_frames * stride + offset))
+        .collect();
+    let blocks: Vec<Vec<Vec<Piece>>> = (0..depth)
+        .map(|own| {
+            let pairs = pairs.iter().filter(|(.., depth)| *depth == own);
+            let starts = pairs.flat_map(|&(from, to, _)| {
+                (0..batch).map(move |sample| {
+                    let grad = (sample * out_dim * grad_frames + to) * stride + plane.first();
+                    (grad, (sample * in_dim * x_frames + from) * stride)
+                })
+            });
+            blocks(starts, plane.height * plane.row())
+        })
+        .collect();
+
+    let groups = out_dim.div_ceil(GRAD_GROUP);
+    let local = GRAD_GROUP * columns.len();
+    let mut sums = vec![0f32; groups * depth * local];
+    let work = batch * pairs.len() * plane.height * plane.width * out_dim * columns.len() / PRODUCTS;
+    for_each(work, sums.chunks_exact_mut(local).enumerate(), |(task, sums)| {
+        let (group, depth_at) = (task / depth, task % depth);
+        let first = group * GRAD_GROUP;
+        let rows: Vec<usize> =
+            (first..out_dim.min(first + GRAD_GROUP)).map(|channel| channel * grad_frames * stride).collect();
+        for pieces in &blocks[depth_at] {
+            dispatch(Products { sums, grad, x, pieces, rows: &rows, columns: &columns });
+        }
+    });
+
+    let mut result = vec![0f32; out_dim * in_dim * depth * taps];
+    for_each(result.len(), result.chunks_exact_mut(in_dim * depth * taps).enumerate(), |(out, result)| {
+        for (pair, result) in result.chunks_exact_mut(taps).enumerate() {
+            let (channel, depth_at) = (pair / depth, pair % depth);
+            let task = out / GRAD_GROUP * depth + depth_at;
+            let at = task * local + out % GRAD_GROUP * columns.len() + channel * taps;
+            result.copy_from_slice(&sums[at..][..taps]);
+        }
+    });
+    result
+}
+
+/// Cuts planes into pieces and gathers pieces into blocks of about [`GRAD_STRIP`] positions.
+fn blocks(starts: impl Iterator<Item = (usize, usize)>, positions: usize) -> Vec<Vec<Piece>> {
+    let mut blocks: Vec<Vec<Piece>> = Vec::new();
+    let mut held = GRAD_STRIP;
+    for (grad, x) in starts {
+        for at in (0..positions).step_by(GRAD_STRIP) {
+            let length = GRAD_STRIP.min(positions - at);
+            if held + length > GRAD_STRIP {
+                blocks.push(Vec::new());
+                held = 0;
+            }
+            held += length;
+            let piece = Piece { grad: grad + at, x: x + at, blocks: length.div_ceil(LANES) };
+            blocks.last_mut().into_iter().for_each(|block| block.push(piece));
+        }
+    }
+    blocks
+}
