@@ -6,6 +6,7 @@ use candle_core::{CpuStorage, CustomOp1, CustomOp2, D, DType, Layout, Result, Sh
 
 use crate::kernel::groups::column_sum;
 use crate::kernel::{lend, serves, tensor};
+use crate::rows::add_rows;
 
 /// Part `i` of the last dimension plus row `i` of `table`, for each row of the table; contiguous and differentiable.
 ///
@@ -24,7 +25,7 @@ pub fn split_rows(x: &Tensor, table: &Tensor) -> Result<Vec<Tensor>> {
         );
     }
     if x.dtype() != DType::F32 || !serves(&[x, table]) {
-        let rows = x.broadcast_add(&table.flatten_all()?)?;
+        let rows = add_rows(x, &table.flatten_all()?)?;
         return (0..count).map(|part| rows.narrow(D::Minus1, part * width, width)?.contiguous()).collect();
     }
     let (x, table) = (x.contiguous()?, table.contiguous()?);
