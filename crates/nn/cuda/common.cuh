@@ -44,26 +44,26 @@ template <typename T, int W> constexpr int ACCESS = sizeof(T) * W < 16 ? sizeof(
 
 template <typename T, int W> __device__ inline void load(float (&to)[W], const T *from) {
     typedef typename Raw<ACCESS<T, W>>::Type Word;
-    constexpr int words = sizeof(T) * W / sizeof(Word);
-    union { Word words[words]; unsigned char bytes[sizeof(T) * W]; } raw;
-#pragma unroll
-    for (int i = 0; i < words; i++) raw.words[i] = reinterpret_cast<const Word *>(from)[i];
+    constexpr int COUNT = sizeof(T) * W / sizeof(Word);
+    Word raw[COUNT];
     T values[W];
-    memcpy(values, raw.bytes, sizeof(values));
+#pragma unroll
+    for (int i = 0; i < COUNT; i++) raw[i] = reinterpret_cast<const Word *>(from)[i];
+    memcpy(values, raw, sizeof(values));
 #pragma unroll
     for (int i = 0; i < W; i++) to[i] = number(values[i]);
 }
 
 template <typename T, int W> __device__ inline void store(T *to, const float (&from)[W]) {
     typedef typename Raw<ACCESS<T, W>>::Type Word;
-    constexpr int words = sizeof(T) * W / sizeof(Word);
-    union { Word words[words]; unsigned char bytes[sizeof(T) * W]; } raw;
+    constexpr int COUNT = sizeof(T) * W / sizeof(Word);
+    Word raw[COUNT];
     T values[W];
 #pragma unroll
     for (int i = 0; i < W; i++) values[i] = stored<T>(from[i]);
-    memcpy(raw.bytes, values, sizeof(values));
+    memcpy(raw, values, sizeof(values));
 #pragma unroll
-    for (int i = 0; i < words; i++) reinterpret_cast<Word *>(to)[i] = raw.words[i];
+    for (int i = 0; i < COUNT; i++) reinterpret_cast<Word *>(to)[i] = raw[i];
 }
 
 // Whether rows of `width` numbers from here on can be moved W at a time. A null pointer can.

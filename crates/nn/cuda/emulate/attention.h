@@ -105,7 +105,7 @@ template <typename T> void check_long(const HeadsCase &c) {
     auto label = named("long %s %s", c.name, type_name<T>());
     report(label, ready_q.whole() && ready_k.whole() && grad_q.whole() && grad_k.whole(), "wrote beyond its memory");
     report(label, log_sums.whole() && deltas.whole(), "wrote beyond its memory");
-    compare_heads(label, data, partial, 2 * BLOCKS, IS_HALF<T> ? 2e-2 : 5e-5);
+    compare_heads(label, data, partial, 2 * BLOCKS, IS_HALF<T> ? 6e-2 : 5e-5);
 }
 
 inline void check_attention() {

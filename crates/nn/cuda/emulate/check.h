@@ -33,20 +33,25 @@ template <typename T> double to_double(T x) {
     else return double(number(x));
 }
 
+struct alignas(32) Aligned {
+    unsigned char bytes[32];
+};
+
 // `shift` numbers past an aligned address. Both ends are followed by numbers that are none, and so is the content
 // until it is written.
 template <typename T> struct Buffer {
     static constexpr size_t GUARD = 64;
     size_t count, start;
-    std::vector<uint64_t> memory;
+    std::vector<Aligned> memory;
 
     explicit Buffer(size_t count, size_t shift = 0)
-        : count(count), start(GUARD + shift), memory(((count + 3 * GUARD) * sizeof(T) + 64) / 8, ~0ull) {}
+        : count(count), start(GUARD + shift), memory((count + 3 * GUARD) * sizeof(T) / 32 + 1) {
+        memset(static_cast<void *>(memory.data()), 0xff, memory.size() * 32);
+    }
     explicit Buffer(const Doubles &values, size_t shift = 0) : Buffer(values.size(), shift) {
         for (size_t i = 0; i < count; i++) (*this)[i] = from_double<T>(values[i]);
     }
-    // Aligned to 32 bytes before the shift.
-    T *all() { return reinterpret_cast<T *>((reinterpret_cast<uintptr_t>(memory.data()) + 31) / 32 * 32); }
+    T *all() { return reinterpret_cast<T *>(memory.data()); }
     T *get() { return all() + start; }
     T &operator[](size_t i) { return get()[i]; }
     Doubles values() {
@@ -69,22 +74,27 @@ inline void report(const std::string &name, bool good, const std::string &why) {
     failures++;
 }
 
-// Each number within `tolerance` of the expected one, measured by its size plus the usual size of all of them.
+// Each number within `tolerance` of the expected one, measured by its size plus the usual size of all of them; the usual
+// difference within a third of that.
 template <typename T>
 void compare(const std::string &name, Buffer<T> &got, const Doubles &want, double tolerance) {
     report(name, got.whole(), "wrote beyond its memory");
     report(name, got.count == want.size(), "has another length");
-    double square = 0, worst = 0;
+    double square = 0, worst = 0, errors = 0;
     for (double value : want) square += value * value;
     double usual = std::sqrt(square / want.size()) + 1e-9;
     size_t where = 0;
     for (size_t i = 0; i < want.size(); i++) {
         double error = std::fabs(to_double(got[i]) - want[i]) / (std::fabs(want[i]) + usual);
+        errors += error * error;
         if (!(error <= worst)) worst = error, where = i;
     }
     char text[200];
     snprintf(text, sizeof text, "off by %.2e at %zu: %g instead of %g", worst, where, to_double(got[where]), want[where]);
     report(name, worst <= tolerance, text);
+    double common = std::sqrt(errors / want.size());
+    snprintf(text, sizeof text, "usually off by %.2e", common);
+    report(name, common <= tolerance / 3, text);
 }
 
 template <typename T> constexpr bool IS_HALF = sizeof(T) == 2;

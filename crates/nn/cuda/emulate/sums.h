@@ -2,6 +2,7 @@
 #pragma once
 #include <numeric>
 
+#include "../activation.cuh"
 #include "check.h"
 
 namespace linear {
