@@ -14,6 +14,7 @@ struct Slot {
     float correction;    // of the second moment
     float unused;
 };
+static_assert(sizeof(Slot) == 80, "the launching side packs 80 bytes");
 
 // What an average keeps and what it takes up are given both: 1 - 0.999f is not 0.001f.
 struct Constants {

@@ -133,7 +133,6 @@ __device__ void backward(T *const (&results)[3], float *partial, const T *const 
             }
         }
     }
-    __syncthreads();
     if (partial) table_sums(partial, q.data, sums, heads);
 }
 

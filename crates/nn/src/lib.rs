@@ -34,6 +34,8 @@
 
 mod activation;
 mod attention;
+#[cfg(feature = "cuda")]
+pub mod cuda;
 mod error;
 mod kernel;
 mod linear;
