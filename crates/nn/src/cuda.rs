@@ -6,7 +6,14 @@
 //! [`adamw`] and [`nearest()`] serve crates upstairs, the others the operations of this one. Tests run all kernels on
 //! the host, see `cuda/emulate`.
 
-#![expect(dead_code, unused_imports, reason = "the operations call what is private here once they have CUDA paths")]
+#![cfg_attr(
+    not(test),
+    expect(
+        dead_code,
+        unused_imports,
+        reason = "the operations call what is private here once they have CUDA paths"
+    )
+)]
 
 pub(crate) mod activation;
 pub mod adamw;
@@ -21,6 +28,8 @@ pub(crate) mod normalise;
 mod operand;
 mod signature;
 mod sums;
+#[cfg(test)]
+mod tests;
 
 pub use nearest::nearest;
 pub(crate) use operand::Operand;

@@ -119,14 +119,8 @@ impl Slot<'_> {
             count as u64,
         ];
         let float = |value: f64| (value as f32).to_bits();
-        let words = [
-            word(block)?,
-            u32::from(half),
-            float(self.rate),
-            float(self.keep),
-            float(self.correction),
-            0,
-        ];
+        let words =
+            [word(block)?, u32::from(half), float(self.rate), float(self.keep), float(self.correction), 0];
         let longs = longs.iter().flat_map(|long| long.to_ne_bytes());
         Ok(longs.chain(words.iter().flat_map(|word| word.to_ne_bytes())).collect())
     }

@@ -89,17 +89,19 @@ impl<'a> Call<'a> {
         let mut out = room(self.device, self.count(0), self.dtype)?;
         let mut log_sums = room(self.device, self.rows(0), DType::F32)?;
         let shared = self.shared([3, 1, 1, 1]);
-        Launch::new(HEADS_LONG, self.name("heads_long_forward")?, self.tiles(0), THREADS).shared(shared).run(
-            self.device,
-            vec![
-                Argument::Write(&mut out),
-                Argument::Write(&mut log_sums),
-                Argument::Read(Operand::whole(&ready[0], self.count(0))),
-                Argument::Read(Operand::whole(&ready[1], self.count(1))),
-                Argument::Read(self.given.operands[2]),
-                self.heads.argument(self.given)?,
-            ],
-        )?;
+        Launch::new(HEADS_LONG, self.name("heads_long_forward")?, self.tiles(0), THREADS)
+            .shared(shared)
+            .run(
+                self.device,
+                vec![
+                    Argument::Write(&mut out),
+                    Argument::Write(&mut log_sums),
+                    Argument::Read(Operand::whole(&ready[0], self.count(0))),
+                    Argument::Read(Operand::whole(&ready[1], self.count(1))),
+                    Argument::Read(self.given.operands[2]),
+                    self.heads.argument(self.given)?,
+                ],
+            )?;
         Ok((out, log_sums))
     }
 }
@@ -132,12 +134,7 @@ pub(super) fn backward(
     let blocks = call.rows(0).div_ceil(ROWS);
     Launch::new(HEADS_ROWS, call.name("heads_deltas")?, blocks, ROWS * 32).run(
         device,
-        vec![
-            Argument::Write(&mut deltas),
-            Argument::Read(out),
-            Argument::Read(grad),
-            heads.argument(given)?,
-        ],
+        vec![Argument::Write(&mut deltas), Argument::Read(out), Argument::Read(grad), heads.argument(given)?],
     )?;
     let mut results =
         operands.iter().map(|operand| room(device, operand.count, dtype)).collect::<Result<Vec<_>>>()?;
@@ -170,7 +167,11 @@ pub(super) fn backward(
 }
 
 /// Takes the gradients of ready queries and keys to their operands' and returns that of the table.
-fn finish(call: &Call<'_>, results: &mut [CudaStorage], grads: &[CudaStorage; 2]) -> Result<Option<CudaStorage>> {
+fn finish(
+    call: &Call<'_>,
+    results: &mut [CudaStorage],
+    grads: &[CudaStorage; 2],
+) -> Result<Option<CudaStorage>> {
     let Call { heads, given, device, .. } = *call;
     let width = heads.table_rows() * heads.size;
     // Rows of both parts, so that one sum serves both.

@@ -74,7 +74,9 @@ pub(super) fn backward(
         heads.argument(given)?,
     ]);
     let kernel = format!("heads_short_backward_{}", suffix(dtype)?);
-    Launch::new(HEADS_SHORT, kernel, blocks, threads(heads)).shared(shared(heads).1).run(device, arguments)?;
+    Launch::new(HEADS_SHORT, kernel, blocks, threads(heads))
+        .shared(shared(heads).1)
+        .run(device, arguments)?;
     let table = match partial {
         Some(partial) => {
             let partial = Operand::whole(&partial, blocks * width);

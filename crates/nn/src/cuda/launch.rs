@@ -1,10 +1,13 @@
 //! The one place that hands arguments to the GPU.
 
-#![allow(unsafe_code, reason = "a kernel launch and memory that the kernel will fill cannot be expressed safely")]
+#![allow(
+    unsafe_code,
+    reason = "a kernel launch and memory that the kernel will fill cannot be expressed safely"
+)]
 
 use candle_core::backend::BackendDevice;
-use candle_core::cuda::cudarc::driver::sys::CUfunction_attribute_enum::CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES;
 use candle_core::cuda::cudarc::driver::sys::CUdevice_attribute_enum::CU_DEVICE_ATTRIBUTE_MAX_SHARED_MEMORY_PER_BLOCK_OPTIN;
+use candle_core::cuda::cudarc::driver::sys::CUfunction_attribute_enum::CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES;
 use candle_core::cuda::cudarc::driver::{
     CudaStream, DevicePtr, DevicePtrMut, LaunchConfig, PushKernelArg, SyncOnDrop,
 };

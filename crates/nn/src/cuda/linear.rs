@@ -24,7 +24,11 @@ pub(crate) fn add_bias(product: &mut CudaStorage, count: usize, bias: Operand<'_
 ///
 /// # Errors
 /// As [`add_bias`].
-pub(crate) fn add_bias_gelu(product: &mut CudaStorage, count: usize, bias: Operand<'_>) -> Result<CudaStorage> {
+pub(crate) fn add_bias_gelu(
+    product: &mut CudaStorage,
+    count: usize,
+    bias: Operand<'_>,
+) -> Result<CudaStorage> {
     match forward(product, count, bias, true)? {
         Some(y) => Ok(y),
         None => candle_core::bail!("the GELU after a bias gave no result"),

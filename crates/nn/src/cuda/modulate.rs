@@ -84,9 +84,7 @@ pub(crate) fn backward(
         ],
     )?;
     let for_gate = match for_gate {
-        Some(partial) => {
-            Some(tensor(runs.gather(&partial, width, gates, factors.dtype())?, gate.shape()))
-        }
+        Some(partial) => Some(tensor(runs.gather(&partial, width, gates, factors.dtype())?, gate.shape())),
         None => None,
     };
     Ok([for_gate, for_branch.map(|storage| tensor(storage, branch.shape()))])

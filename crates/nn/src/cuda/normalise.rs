@@ -132,9 +132,10 @@ pub(crate) fn backward(
         ],
     )?;
     let table = |partial: Option<CudaStorage>, rows: Table, like: Option<&Tensor>| match (partial, like) {
-        (Some(partial), Some(like)) => {
-            Ok::<_, candle_core::Error>(Some(tensor(runs.gather(&partial, width, rows, tables)?, like.shape())))
-        }
+        (Some(partial), Some(like)) => Ok::<_, candle_core::Error>(Some(tensor(
+            runs.gather(&partial, width, rows, tables)?,
+            like.shape(),
+        ))),
         _ => Ok(None),
     };
     Ok([

@@ -106,5 +106,6 @@ pub(super) fn pack(dtype: DType) -> usize {
 
 /// A size or count as the kernels take it.
 pub(super) fn word(value: usize) -> Result<u32> {
-    u32::try_from(value).map_err(|_| candle_core::Error::Msg(format!("{value} is too much for a CUDA kernel")))
+    u32::try_from(value)
+        .map_err(|_| candle_core::Error::Msg(format!("{value} is too much for a CUDA kernel")))
 }
