@@ -33,3 +33,4 @@ mod tests;
 
 pub use nearest::nearest;
 pub(crate) use operand::Operand;
+pub(crate) use sums::Table;

@@ -3,6 +3,7 @@
 use candle_core::{DType, Device, Result, Tensor};
 
 use super::{Pair, TYPES, assert_close, device, gradients, pair};
+use crate::cuda::Operand;
 use crate::cuda::heads::{Given, HeadNorm, Heads, Source, Tensors};
 use crate::cuda::operand::{lend, tensor};
 use crate::{LayerNorm, Rope, attend, attend_tokens, merge_heads, split_heads};
@@ -24,7 +25,7 @@ fn run(
     keep: bool,
 ) -> Result<(Tensor, Vec<Tensor>, Tensor)> {
     let lent: Vec<_> = operands.iter().map(|pair| lend(pair.device.as_tensor())).collect();
-    let given = lent.iter().map(|lent| lent.operand()).collect::<Result<Vec<_>>>()?;
+    let given = lent.iter().map(|lent| lent.operand()).collect::<Result<Vec<Operand<'_>>>>()?;
     let (lent_table, lent_turns) = (lend(&table.device), turns.map(lend));
     let given = Given {
         operands: heads.spread(&given)?,
@@ -76,8 +77,8 @@ fn attention_along_an_axis_is_that_of_the_host() -> Result<()> {
         let (out, found, for_table) =
             run(&heads, &[&qkv], &table, Some(&turns(length, size, &device)?), &seeds, true)?;
         assert_close("attention", &out, &y, close)?;
-        assert_close("attention's gradient", &found[0], &grads[&qkv.host], 3.0 * close)?;
-        assert_close("norms' gradient", &for_table, &grads[&table.host], 3.0 * close)?;
+        assert_close("attention's gradient", &found[0], grads.of(&qkv), 3.0 * close)?;
+        assert_close("norms' gradient", &for_table, grads.of(&table), 3.0 * close)?;
     }
     Ok(())
 }
@@ -112,9 +113,9 @@ fn attention_to_other_tokens_is_that_of_the_host() -> Result<()> {
         let grads = gradients(&y, &seeds)?;
         let (out, found, for_table) = run(&heads, &[&q, &kv], &table, None, &seeds, false)?;
         assert_close("attention", &out, &y, close)?;
-        assert_close("queries' gradient", &found[0], &grads[&q.host], 3.0 * close)?;
-        assert_close("keys' and values' gradient", &found[1], &grads[&kv.host], 3.0 * close)?;
-        assert_close("norms' gradient", &for_table, &grads[&table.host], 3.0 * close)?;
+        assert_close("queries' gradient", &found[0], grads.of(&q), 3.0 * close)?;
+        assert_close("keys' and values' gradient", &found[1], grads.of(&kv), 3.0 * close)?;
+        assert_close("norms' gradient", &for_table, grads.of(&table), 3.0 * close)?;
     }
     Ok(())
 }
