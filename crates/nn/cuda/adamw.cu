@@ -23,10 +23,6 @@ struct Constants {
 
 constexpr unsigned CHUNK = 4096; // numbers that one block takes
 
-__device__ inline float gradient(const Slot &slot, uint64_t at) {
-    return slot.half ? number(static_cast<const bf16 *>(slot.grad)[at]) : static_cast<const float *>(slot.grad)[at];
-}
-
 // The last slot that starts at this block or before it.
 __device__ inline unsigned slot_of(const Slot *slots, unsigned count, unsigned block) {
     unsigned low = 0, high = count;
@@ -38,17 +34,38 @@ __device__ inline unsigned slot_of(const Slot *slots, unsigned count, unsigned b
     return low;
 }
 
+// A chunk of a tensor.
+struct Span {
+    uint64_t start, end;
+
+    __device__ explicit Span(const Slot &slot) : start(uint64_t(blockIdx.x - slot.block) * CHUNK), end(start + CHUNK) {
+        if (slot.length < end) end = slot.length;
+    }
+    __device__ unsigned length() const { return unsigned(end - start); }
+};
+
+template <typename G, int W> __device__ float square(const G *grad, unsigned length) {
+    float sum = 0, values[W];
+    for (unsigned i = threadIdx.x * W; i < length; i += blockDim.x * W) {
+        load(values, grad + i);
+#pragma unroll
+        for (int k = 0; k < W; k++) sum += values[k] * values[k];
+    }
+    return sum;
+}
+
+template <typename G> __device__ float square(const G *grad, unsigned length) {
+    return fits<PACK<G>>(grad, length) ? square<G, PACK<G>>(grad, length) : square<G, 1>(grad, length);
+}
+
 // Sum of squares of a block's chunk. Moves 1 number an element. Shared memory: 32 floats.
 KERNEL(adamw_square)(float *partial, const Slot *slots, unsigned count) {
     SHARED_MEMORY(memory);
     const Slot &slot = slots[slot_of(slots, count, blockIdx.x)];
-    uint64_t start = uint64_t(blockIdx.x - slot.block) * CHUNK;
-    uint64_t end = slot.length < start + CHUNK ? slot.length : start + CHUNK;
-    float sum[1] = {0};
-    for (uint64_t i = start + threadIdx.x; i < end; i += blockDim.x) {
-        float g = gradient(slot, i);
-        sum[0] += g * g;
-    }
+    Span span(slot);
+    float sum[1];
+    if (slot.half) sum[0] = square(static_cast<const bf16 *>(slot.grad) + span.start, span.length());
+    else sum[0] = square(static_cast<const float *>(slot.grad) + span.start, span.length());
     block_sum(sum, reinterpret_cast<float *>(memory));
     if (threadIdx.x == 0) partial[blockIdx.x] = sum[0];
 }
@@ -66,22 +83,49 @@ KERNEL(adamw_norm)(double *norm, const float *partial, unsigned count) {
     *norm = sqrt(sum);
 }
 
+template <typename G, int W>
+__device__ void update(const Slot &slot, const Span &span, float factor, const Constants &constants) {
+    const G *grad = static_cast<const G *>(slot.grad);
+    float g[W], weight[W], first[W], second[W], average[W] = {};
+    for (uint64_t i = span.start + threadIdx.x * W; i < span.end; i += blockDim.x * W) {
+        load(g, grad + i);
+        load(weight, slot.weight + i);
+        load(first, slot.first + i);
+        load(second, slot.second + i);
+        if (slot.ema) load(average, slot.ema + i);
+#pragma unroll
+        for (int k = 0; k < W; k++) {
+            g[k] *= factor;
+            first[k] = constants.keep1 * first[k] + constants.take1 * g[k];
+            second[k] = constants.keep2 * second[k] + constants.take2 * (g[k] * g[k]);
+            weight[k] = slot.keep * weight[k] - slot.rate * first[k] / (sqrtf(slot.correction * second[k]) + constants.eps);
+            average[k] = constants.keep_ema * average[k] + constants.take_ema * weight[k];
+        }
+        store(slot.first + i, first);
+        store(slot.second + i, second);
+        store(slot.weight + i, weight);
+        if (slot.ema) store(slot.ema + i, average);
+        if (slot.copy) store(slot.copy + i, weight);
+    }
+}
+
+// Four at a time where everything is aligned and the chunk is a multiple of four.
+template <typename G> __device__ void update(const Slot &slot, float factor, const Constants &constants) {
+    Span span(slot);
+    unsigned length = span.length();
+    const G *grad = static_cast<const G *>(slot.grad);
+    bool wide = fits<4>(grad, length) && fits<4>(slot.weight, length) && fits<4>(slot.first, length) &&
+                fits<4>(slot.second, length) && fits<4>(slot.ema, length) && fits<4>(slot.copy, length);
+    if (wide) update<G, 4>(slot, span, factor, constants);
+    else update<G, 1>(slot, span, factor, constants);
+}
+
 // Clips, averages, steps. A norm that is not finite changes nothing. Moves 28 bytes an element with f32 gradients (reads
 // g, m, v, w; writes m, v, w), 26 with bf16 ones; 8 more for an average of the weights, 2 more for a copy.
 KERNEL(adamw_step)(const Slot *slots, const double *norm, unsigned count, Constants constants) {
     if (!(*norm < INFINITE)) return;
     float factor = constants.clip > 0 ? fminf(float(constants.clip / (*norm + 1e-6)), 1.0f) : 1.0f;
     const Slot slot = slots[slot_of(slots, count, blockIdx.x)];
-    uint64_t start = uint64_t(blockIdx.x - slot.block) * CHUNK;
-    uint64_t end = slot.length < start + CHUNK ? slot.length : start + CHUNK;
-    for (uint64_t i = start + threadIdx.x; i < end; i += blockDim.x) {
-        float g = gradient(slot, i) * factor;
-        float first = constants.keep1 * slot.first[i] + constants.take1 * g;
-        float second = constants.keep2 * slot.second[i] + constants.take2 * (g * g);
-        float weight = slot.keep * slot.weight[i];
-        weight -= slot.rate * first / (sqrtf(slot.correction * second) + constants.eps);
-        slot.first[i] = first, slot.second[i] = second, slot.weight[i] = weight;
-        if (slot.ema) slot.ema[i] = constants.keep_ema * slot.ema[i] + constants.take_ema * weight;
-        if (slot.copy) slot.copy[i] = stored<bf16>(weight);
-    }
+    if (slot.half) update<bf16>(slot, factor, constants);
+    else update<float>(slot, factor, constants);
 }

@@ -9,7 +9,7 @@ __device__ void soften(const Tile<T> &weights, const Tile<float> &scores, const 
     constexpr unsigned S = SIDE<T>, EACH = S / WARP;
     for (unsigned row = warp_of(); row < S; row += warps()) {
         unsigned query = first_query + row;
-        float values[EACH], best = most[row], sum = 0;
+        float values[EACH], before = most[row], best = before, sum = 0;
 #pragma unroll
         for (unsigned i = 0; i < EACH; i++) {
             unsigned column = lane_of() + i * WARP, key = first_key + column;
@@ -18,7 +18,8 @@ __device__ void soften(const Tile<T> &weights, const Tile<float> &scores, const 
             best = fmaxf(best, values[i]);
         }
         best = warp_max(best);
-        float scale = most[row] == -INFINITE ? 0 : expf(most[row] - best);
+        float scale = before == -INFINITE ? 0 : expf(before - best);
+        __syncwarp(); // All lanes have read the row's maximum.
 #pragma unroll
         for (unsigned i = 0; i < EACH; i++) {
             values[i] = values[i] == -INFINITE ? 0 : expf(values[i] - best);
@@ -29,7 +30,6 @@ __device__ void soften(const Tile<T> &weights, const Tile<float> &scores, const 
         for (unsigned column = lane_of(); column < out.stride; column += WARP) out.at(row, column) *= scale;
         if (lane_of() == 0) sums[row] = sums[row] * scale + sum;
         if (lane_of() == 0) most[row] = best;
-        __syncwarp();
     }
 }
 

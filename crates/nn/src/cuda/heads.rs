@@ -85,17 +85,18 @@ impl Heads {
         Ok([pick(0)?, pick(1)?, pick(2)?])
     }
 
-    /// The result, and for a long sequence what the backward pass wants to have kept (f32).
+    /// The result, and for a long sequence what the backward pass wants to have kept.
     ///
     /// # Errors
     /// Shapes that are not [served](Self::is_served), numbers that are neither f32 nor bf16.
-    pub(crate) fn forward(&self, given: &Given<'_>) -> Result<(CudaStorage, Option<CudaStorage>)> {
+    pub(crate) fn forward(&self, given: &Given<'_>) -> Result<(CudaStorage, Option<Tensor>)> {
         self.check(given)?;
         if self.is_short(given)? {
             Ok((super::heads_short::forward(self, given)?, None))
         } else {
             let (out, log_sums) = super::heads_long::forward(self, given)?;
-            Ok((out, Some(log_sums)))
+            let rows = self.units(given.operands[0]) * self.lengths[0];
+            Ok((out, Some(tensor(log_sums, &rows.into()))))
         }
     }
 

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::OnceLock;
 
-/// One file of kernels.
+/// One file of kernels. The device keeps modules by name, those of other crates as well.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Module {
     pub(super) name: &'static str,
@@ -13,7 +13,7 @@ pub(super) struct Module {
 macro_rules! modules {
     ($($constant:ident = $name:literal),* $(,)?) => {
         $(pub(super) const $constant: Module =
-            Module { name: $name, ptx: include_str!(concat!(env!("OUT_DIR"), "/", $name, ".ptx")) };)*
+            Module { name: concat!("cola-nn/", $name), ptx: include_str!(concat!(env!("OUT_DIR"), "/", $name, ".ptx")) };)*
 
         const ALL: &[Module] = &[$($constant),*];
     };

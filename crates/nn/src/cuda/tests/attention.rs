@@ -34,7 +34,6 @@ fn run(
     };
     let (out, saved) = heads.forward(&given)?;
     let out = tensor(out, seeds.device.shape());
-    let saved = saved.map(|saved| tensor(saved, &(heads.units(given.operands[0]) * heads.lengths[0]).into()));
     let operands: Vec<&Tensor> = operands.iter().map(|pair| pair.device.as_tensor()).collect();
     let tensors = Tensors { operands: &operands, table: Some(&table.device), turns };
     let (grads, for_table) =
