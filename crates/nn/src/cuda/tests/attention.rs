@@ -19,26 +19,27 @@ fn turns(length: usize, size: usize, device: &Device) -> Result<Tensor> {
 fn run(
     heads: &Heads,
     operands: &[&Pair],
-    table: &Pair,
+    table: Option<&Pair>,
     turns: Option<&Tensor>,
     seeds: &Pair,
     keep: bool,
-) -> Result<(Tensor, Vec<Tensor>, Tensor)> {
+) -> Result<(Tensor, Vec<Tensor>, Option<Tensor>)> {
     let lent: Vec<_> = operands.iter().map(|pair| lend(pair.device.as_tensor())).collect();
     let given = lent.iter().map(|lent| lent.operand()).collect::<Result<Vec<Operand<'_>>>>()?;
-    let (lent_table, lent_turns) = (lend(&table.device), turns.map(lend));
+    let table = table.map(|table| table.device.as_tensor());
+    let (lent_table, lent_turns) = (table.map(lend), turns.map(lend));
     let given = Given {
         operands: heads.spread(&given)?,
-        table: Some(lent_table.operand()?),
+        table: lent_table.as_ref().map(|lent| lent.operand()).transpose()?,
         turns: lent_turns.as_ref().map(|lent| lent.operand()).transpose()?,
     };
     let (out, saved) = heads.forward(&given)?;
     let out = tensor(out, seeds.device.shape());
     let operands: Vec<&Tensor> = operands.iter().map(|pair| pair.device.as_tensor()).collect();
-    let tensors = Tensors { operands: &operands, table: Some(&table.device), turns };
+    let tensors = Tensors { operands: &operands, table, turns };
     let (grads, for_table) =
         heads.backward(tensors, &out, saved.as_ref().filter(|_| keep), seeds.device.as_tensor())?;
-    Ok((out, grads, for_table.unwrap()))
+    Ok((out, grads, for_table))
 }
 
 #[test]
@@ -74,10 +75,10 @@ fn attention_along_an_axis_is_that_of_the_host() -> Result<()> {
         let y = y.reshape((b, s, length, dim))?.transpose(1, 2)?.contiguous()?;
         let grads = gradients(&y, &seeds)?;
         let (out, found, for_table) =
-            run(&heads, &[&qkv], &table, Some(&turns(length, size, &device)?), &seeds, true)?;
+            run(&heads, &[&qkv], Some(&table), Some(&turns(length, size, &device)?), &seeds, true)?;
         assert_close("attention", &out, &y, close)?;
         assert_close("attention's gradient", &found[0], grads.of(&qkv), 3.0 * close)?;
-        assert_close("norms' gradient", &for_table, grads.of(&table), 3.0 * close)?;
+        assert_close("norms' gradient", &for_table.unwrap(), grads.of(&table), 3.0 * close)?;
     }
     Ok(())
 }
@@ -110,11 +111,40 @@ fn attention_to_other_tokens_is_that_of_the_host() -> Result<()> {
         };
         let y = attend_tokens(&q.host, &kv.host, count, &layer(0)?, &layer(2)?)?;
         let grads = gradients(&y, &seeds)?;
-        let (out, found, for_table) = run(&heads, &[&q, &kv], &table, None, &seeds, false)?;
+        let (out, found, for_table) = run(&heads, &[&q, &kv], Some(&table), None, &seeds, false)?;
         assert_close("attention", &out, &y, close)?;
         assert_close("queries' gradient", &found[0], grads.of(&q), 3.0 * close)?;
         assert_close("keys' and values' gradient", &found[1], grads.of(&kv), 3.0 * close)?;
-        assert_close("norms' gradient", &for_table, grads.of(&table), 3.0 * close)?;
+        assert_close("norms' gradient", &for_table.unwrap(), grads.of(&table), 3.0 * close)?;
+    }
+    Ok(())
+}
+
+#[test]
+fn attention_of_separate_operands_is_that_of_the_host() -> Result<()> {
+    let Some(device) = device() else { return Ok(()) };
+    let size = 20;
+    for ((dtype, close), length) in TYPES.into_iter().flat_map(|dtype| [(dtype, 12), (dtype, 80)]) {
+        let dims = [2, 3, length, size];
+        let (q, k) = (pair(&dims, dtype, &device)?, pair(&dims, dtype, &device)?);
+        let (v, seeds) = (pair(&dims, dtype, &device)?, pair(&dims, dtype, &device)?);
+        let heads = Heads {
+            sources: [0, 1, 2].map(|operand| Source { operand, width: size, offset: 0 }),
+            heads: 1,
+            size,
+            lengths: [length; 2],
+            inner: 1,
+            causal: false,
+            norms: [None, None],
+        };
+        let y = attend(&q.host, &k.host, &v.host, false)?;
+        let grads = gradients(&y, &seeds)?;
+        let (out, found, for_table) = run(&heads, &[&q, &k, &v], None, None, &seeds, true)?;
+        assert_close("attention", &out, &y, close)?;
+        for (found, operand) in found.iter().zip([&q, &k, &v]) {
+            assert_close("operand's gradient", found, grads.of(operand), 3.0 * close)?;
+        }
+        assert!(for_table.is_none());
     }
     Ok(())
 }
