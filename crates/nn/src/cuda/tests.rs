@@ -3,6 +3,8 @@
 mod attention;
 mod optimizer;
 
+use std::cell::Cell;
+
 use candle_core::backend::BackendStorage;
 use candle_core::backprop::GradStore;
 use candle_core::{DType, Device, Result, Tensor, Var};
@@ -24,10 +26,13 @@ pub(super) struct Pair {
 }
 
 pub(super) fn pair(dims: &[usize], dtype: DType, device: &Device) -> Result<Pair> {
+    // Operands of one shape must differ, or one could stand in for another.
+    thread_local!(static CALLS: Cell<usize> = const { Cell::new(0) });
     let count: usize = dims.iter().product();
+    let start = CALLS.replace(CALLS.get() + 1) * 1_000_003;
     // A multiplicative hash: spread over (-1, 1) without a pattern that a wrong stride could hide in.
     let hash = |i: usize| {
-        ((i + count) as u32).wrapping_mul(2_654_435_761).rotate_left(13).wrapping_mul(2_246_822_519)
+        ((i + start) as u32).wrapping_mul(2_654_435_761).rotate_left(13).wrapping_mul(2_246_822_519)
     };
     let numbers = (0..count).map(|i| hash(i) as f32 / 2f32.powi(31) - 1.0).collect();
     let rounded = Tensor::from_vec::<_, f32>(numbers, dims, &Device::Cpu)?.to_dtype(dtype)?;
