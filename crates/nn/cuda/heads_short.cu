@@ -97,7 +97,7 @@ __device__ void backward(T *const (&results)[3], float *partial, const T *const 
     Tile<float> weights = rest.tile<float>(queries, keys), for_weights = rest.tile<float>(queries, keys);
     Row sums[2][2] = {};
     for (unsigned unit = blockIdx.x; unit < heads.units; unit += gridDim.x) {
-        __syncthreads();
+        __syncthreads(); // A row's last reader happens to be the warp that fills it next; nothing should rest on that.
         fill(q, operands[0], table, turns, heads, 0, unit);
         fill(k, operands[1], table, turns, heads, 1, unit);
         fill(v, operands[2], table, turns, heads, 2, unit);

@@ -95,6 +95,28 @@ inline void __attribute__((noinline)) resume(Fiber *fiber) {
     setcontext(&fiber->context);
 }
 
+inline unsigned roll() {
+    block.dice ^= block.dice << 13, block.dice ^= block.dice >> 7, block.dice ^= block.dice << 17;
+    return unsigned(block.dice >> 20);
+}
+
+// Runs every thread of a warp that can run, from a random one on, forwards or backwards.
+inline bool sweep(unsigned warp, unsigned *left) {
+    unsigned lane = roll() % 32, step = roll() & 1 ? 1 : 31;
+    bool moved = false;
+    for (unsigned n = 0; n < 32; n++, lane = (lane + step) % 32) {
+        Fiber *fiber = block.fibers[warp * 32 + lane].get();
+        if (fiber->done || fiber->waiting) continue;
+        moved = true;
+        resume(fiber);
+        if (!fiber->done) continue;
+        --*left;
+        // The others no longer wait for a thread that has left.
+        if (--block.all.members > 0 && block.all.arrived == block.all.members) release(block.all);
+    }
+    return moved;
+}
+
 inline void run_block(unsigned threads) {
     while (block.fibers.size() < threads) {
         block.fibers.push_back(std::make_unique<Fiber>());
@@ -107,18 +129,15 @@ inline void run_block(unsigned threads) {
     block.tiles.assign(threads / 32 * 512, 0);
     for (unsigned i = 0; i < threads; i++) block.fibers[i]->done = false;
     for (unsigned left = threads; left > 0;) {
-        block.dice ^= block.dice << 13, block.dice ^= block.dice >> 7, block.dice ^= block.dice << 17;
-        unsigned start = block.dice % threads, step = block.dice >> 40 & 1 ? 1 : threads - 1;
+        unsigned warp = roll() % (threads / 32);
         bool moved = false;
-        for (unsigned n = 0; n < threads; n++, start = (start + step) % threads) {
-            Fiber *fiber = block.fibers[start].get();
-            if (fiber->done || fiber->waiting) continue;
-            moved = true;
-            resume(fiber);
-            if (!fiber->done) continue;
-            left--;
-            // The others no longer wait for a thread that has left.
-            if (--block.all.members > 0 && block.all.arrived == block.all.members) release(block.all);
+        for (unsigned n = 0; n < threads / 32; n++, warp = (warp + 1) % (threads / 32)) {
+            // Some warps run ahead as far as they can, others a step at a time.
+            bool eager = roll() & 1;
+            while (sweep(warp, &left)) {
+                moved = true;
+                if (!eager) break;
+            }
         }
         if (!moved && left > 0) fail("threads wait for each other for ever");
     }
