@@ -38,6 +38,8 @@ mod activation;
 mod attention;
 mod compute;
 mod conv3d;
+#[cfg(feature = "cuda")]
+pub mod cuda;
 mod error;
 mod group_norm;
 mod kernel;
