@@ -129,18 +129,22 @@ pub(crate) fn for_each<T: Send>(
     }
 }
 
-/// Runs a loop compiled for the machine's vectors, up to eight numbers wide. What it calls has to be
-/// `#[inline(always)]`, or it stays at the narrow vectors that every x86-64 has. Products and sums are not contracted, so
-/// that the bits are those of the narrow code.
+/// Runs a loop compiled for the machine's vectors. What it calls has to be `#[inline(always)]`, or it stays at the narrow
+/// vectors that every x86-64 has. Products and sums are contracted where the code says `mul_add` and nowhere else, so that
+/// the bits are the same on every machine.
 #[inline(always)]
 pub(crate) fn vectorised<R>(body: impl FnMut() -> R) -> R {
+    #[cfg(target_arch = "x86_64")]
+    if let Some(simd) = pulp::x86::V4::try_new() {
+        return Simd::vectorize(simd, Loop(body));
+    }
     dispatch(Loop(body))
 }
 
-/// [`vectorised`] for an operation that wants the vectors themselves.
+/// [`vectorised`] for an operation that wants the vectors themselves, up to eight numbers wide.
 #[inline(always)]
 pub(crate) fn dispatch<Op: WithSimd>(op: Op) -> Op::Output {
-    // Not sixteen wide: rows are padded to eight, and few loops here are long enough to gain.
+    // Not sixteen wide: the rows of heads are padded to eight.
     #[cfg(target_arch = "x86_64")]
     match pulp::x86::V3::try_new() {
         Some(simd) => Simd::vectorize(simd, op),

@@ -15,17 +15,17 @@ pub(crate) fn exp(x: f32) -> f32 {
     // Comparisons rather than `clamp`: a NaN has to come through, and min/max instructions are enough for these.
     let x = if x < LEAST { LEAST } else { x };
     let x = if x > MOST { MOST } else { x };
-    let shifted = x * std::f32::consts::LOG2_E + ROUND;
+    let shifted = x.mul_add(std::f32::consts::LOG2_E, ROUND);
     let whole = shifted - ROUND;
-    let r = (x - whole * LN2_HIGH) - whole * LN2_LOW;
+    let r = whole.mul_add(-LN2_LOW, whole.mul_add(-LN2_HIGH, x));
     // Cephes' polynomial for e^r on ±ln(2)/2.
-    let p = 1.987_569_1e-4;
-    let p = p * r + 1.398_199_9e-3;
-    let p = p * r + 8.333_452e-3;
-    let p = p * r + 4.166_579_6e-2;
-    let p = p * r + 0.166_666_65;
-    let p = p * r + 0.5;
-    let p = (p * r) * r + r + 1.0;
+    let p = 1.987_569_1e-4f32;
+    let p = p.mul_add(r, 1.398_199_9e-3);
+    let p = p.mul_add(r, 8.333_452e-3);
+    let p = p.mul_add(r, 4.166_579_6e-2);
+    let p = p.mul_add(r, 0.166_666_65);
+    let p = p.mul_add(r, 0.5);
+    let p = p.mul_add(r * r, r) + 1.0;
     // The whole number in the low bits of `shifted`, moved to the exponent's place.
     p * f32::from_bits(shifted.to_bits().wrapping_add(127) << 23)
 }

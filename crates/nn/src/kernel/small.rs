@@ -52,13 +52,12 @@ pub(crate) fn product<S: Simd, const TURNED: bool>(
     }
 }
 
-/// Some rows of `c`. Each element is summed by itself in the order of `depth`: the bits do not depend on how many rows
-/// are taken at once.
+/// Some rows of `c`, two vectors at a time: what is read of `a` then serves both.
 #[inline(always)]
 fn product_rows<S: Simd, const ROWS: usize, const TURNED: bool>(
     simd: S,
     c: &mut [f32],
-    (a, a_width): (&[f32], usize),
+    a: (&[f32], usize),
     first: usize,
     b: &[f32],
     depth: usize,
@@ -66,20 +65,46 @@ fn product_rows<S: Simd, const ROWS: usize, const TURNED: bool>(
 ) {
     let count = width / S::F32_LANES;
     let b = S::as_simd_f32s(b).0;
+    let mut at = 0;
+    while at + 2 <= count {
+        product_block::<S, ROWS, 2, TURNED>(simd, c, a, first, b, at, depth, width);
+        at += 2;
+    }
+    if at < count {
+        product_block::<S, ROWS, 1, TURNED>(simd, c, a, first, b, at, depth, width);
+    }
+}
+
+/// Some vectors of some rows of `c`. Each element is summed by itself in the order of `depth`, each product and sum rounded
+/// once: the bits do not depend on how many are taken at once, nor on the machine.
+#[inline(always)]
+#[allow(clippy::too_many_arguments, reason = "one place calls it, and every argument is in a register")]
+fn product_block<S: Simd, const ROWS: usize, const VECTORS: usize, const TURNED: bool>(
+    simd: S,
+    c: &mut [f32],
+    (a, a_width): (&[f32], usize),
+    first: usize,
+    b: &[S::f32s],
+    at: usize,
+    depth: usize,
+    width: usize,
+) {
+    let count = width / S::F32_LANES;
     let rows: [&[f32]; ROWS] =
         std::array::from_fn(|row| if TURNED { &a[..0] } else { &a[(first + row) * a_width..][..depth] });
-    for at in 0..count {
-        let mut sums = [simd.splat_f32s(0.0); ROWS];
-        for (step, b) in b[at..].iter().step_by(count).take(depth).enumerate() {
-            let column = if TURNED { &a[step * a_width + first..][..ROWS] } else { &a[..0] };
-            for row in 0..ROWS {
-                let factor = simd.splat_f32s(if TURNED { column[row] } else { rows[row][step] });
-                sums[row] = simd.add_f32s(sums[row], simd.mul_f32s(factor, *b));
+    let mut sums = [[simd.splat_f32s(0.0); VECTORS]; ROWS];
+    for (step, b) in b.chunks_exact(count).take(depth).enumerate() {
+        let b: &[S::f32s] = &b[at..at + VECTORS];
+        let column = if TURNED { &a[step * a_width + first..][..ROWS] } else { &a[..0] };
+        for row in 0..ROWS {
+            let factor = simd.splat_f32s(if TURNED { column[row] } else { rows[row][step] });
+            for vector in 0..VECTORS {
+                sums[row][vector] = simd.mul_add_f32s(factor, b[vector], sums[row][vector]);
             }
         }
-        for (row, sum) in c.chunks_exact_mut(width).zip(sums) {
-            S::as_mut_simd_f32s(row).0[at] = sum;
-        }
+    }
+    for (row, sums) in c.chunks_exact_mut(width).zip(sums) {
+        S::as_mut_simd_f32s(row).0[at..at + VECTORS].copy_from_slice(&sums);
     }
 }
 
