@@ -13,7 +13,7 @@ fn core(name: &str, [count, heads, length, size]: [usize; 4], causal: bool) -> L
         Ok(Box::new(move || attend(&q, &k, &v, causal)))
     })
     .flops(4 * heads * pairs * size)
-    .checked(2)
+    .checked(1)
 }
 
 /// Two queries for each row of keys and values, as the latent action model pools its patches.
@@ -26,7 +26,7 @@ fn cross(name: &str, count: usize, [queries, keys, dim, heads]: [usize; 4]) -> L
         Ok(Box::new(move || attend_tokens(&q, &kv, heads, &q_norm, &k_norm)))
     })
     .flops(4 * queries * keys * dim)
-    .checked(2)
+    .checked(1)
 }
 
 /// Within frames, with its layers and norms.

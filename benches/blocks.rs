@@ -24,7 +24,7 @@ fn dit(name: &str, axis: Axis) -> Layer {
         Ok(Box::new(move || block.forward(&x, &modulation)))
     })
     .flops(FRAMES * (24 * width * width + 4 * seen * width))
-    .checked(16)
+    .checked(4)
     .tolerance(TOLERANCE)
 }
 

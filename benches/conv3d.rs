@@ -46,7 +46,7 @@ fn convolution(size: &Size, trains: bool) -> Layer {
         },
     )
     .flops(2 * height * width * from * to * kernel.pow(3))
-    .checked(if from >= 256 { 1 } else { 4 });
+    .checked(if from >= 256 { 1 } else { 2 });
     if trains { layer } else { layer.frozen() }
 }
 
