@@ -5,6 +5,8 @@ mod operations;
 mod optimizer;
 mod steps;
 
+pub use blocks::dit_block;
+
 use std::collections::HashMap;
 
 use candle_core::{Device, Result, Shape, Tensor, Var};
@@ -60,7 +62,7 @@ pub const CASES: [(&str, Build); 22] = [
 ];
 
 /// Standard normal numbers; each `purpose` has its own.
-fn constant(shape: impl Into<Shape>, purpose: &str) -> Result<Tensor> {
+pub fn constant(shape: impl Into<Shape>, purpose: &str) -> Result<Tensor> {
     normal(shape, &Device::Cpu, &mut stream(0, purpose, 0, 0))
 }
 

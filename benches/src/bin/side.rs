@@ -18,9 +18,6 @@ use cola_benches::cases::CASES;
 use cola_benches::memory;
 use serde_json::json;
 
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 /// One side of a comparison.
 #[derive(Parser)]
 struct Cli {

@@ -29,19 +29,26 @@ pub(super) fn time() -> Result<Case> {
     forward_backward(Axis::Time)
 }
 
-fn block(axis: Axis, trains: bool) -> Result<(DitBlock, Params)> {
+/// A block of the paper's size over these parameters.
+///
+/// # Errors
+/// Parameters of another block.
+pub fn dit_block(axis: Axis, params: &Params, trains: bool) -> Result<DitBlock> {
     let DitConfig { hidden_size, num_heads, mlp_ratio, .. } = DitConfig::paper();
     let rope = match axis {
         Axis::Space => None,
         Axis::Time => Some(Rope::new(hidden_size / num_heads, 10_000.0)?),
     };
-    let params = Params::seeded(0, DType::F32, &Device::Cpu);
     // A fresh block over time is the identity; an example of that would show nothing.
     for (name, inputs) in [("attn.proj.weight", hidden_size), ("mlp.fc2.weight", mlp_ratio * hidden_size)] {
         params.set(name, &(constant((hidden_size, inputs), name)? * 0.02)?)?;
     }
-    let block = DitBlock::new(hidden_size, num_heads, mlp_ratio, axis, rope, params.builder(trains))?;
-    Ok((block, params))
+    DitBlock::new(hidden_size, num_heads, mlp_ratio, axis, rope, params.builder(trains))
+}
+
+fn block(axis: Axis, trains: bool) -> Result<(DitBlock, Params)> {
+    let params = Params::seeded(0, DType::F32, &Device::Cpu);
+    Ok((dit_block(axis, &params, trains)?, params))
 }
 
 fn forward(axis: Axis) -> Result<Case> {

@@ -4,7 +4,6 @@ use std::hint::black_box;
 
 use candle_core::{DType, Device, Result, Tensor};
 use cola_nn::{Linear, Params, attend, modulate};
-use rayon::prelude::*;
 
 use super::{Case, constant, variable};
 
@@ -97,13 +96,8 @@ pub(super) fn matmul() -> Result<Case> {
 /// What the memory gives: no code of this project, a measure for the other cases.
 pub(super) fn copy() -> Result<Case> {
     let (source, mut target) = (vec![1f32; COPIED], vec![0f32; COPIED]);
-    let part = COPIED.div_ceil(rayon::current_num_threads());
     Ok(Case::new(0, move || {
-        target
-            .par_chunks_mut(part)
-            .zip(source.par_chunks(part))
-            .for_each(|(to, from)| to.copy_from_slice(from));
-        black_box(&target);
+        crate::copy(&mut target, &source);
         Ok(())
     }))
 }
