@@ -39,7 +39,7 @@ mod attention;
 mod compute;
 mod conv3d;
 #[cfg(feature = "cuda")]
-pub mod cuda;
+mod cuda;
 mod error;
 mod group_norm;
 mod kernel;

@@ -1,11 +1,15 @@
 //! Norms over the last dimension with an optional scale and shift, each shared by groups of rows.
 
+#[cfg(feature = "cuda")]
+use candle_core::CudaStorage;
 use candle_core::backend::BackendStorage;
 use candle_core::{CpuStorage, CustomOp1, CustomOp2, CustomOp3, Layout, Result, Shape, Tensor};
 
 use super::element::{Element, for_element, storage};
 use super::groups::{Groups, cut, gather, runs};
-use super::{for_each, lanes, lend, serves, task_rows, tensor, values, vectorised};
+use super::{for_each, lanes, lend, serves, tables, task_rows, tensor, values, vectorised};
+#[cfg(feature = "cuda")]
+use crate::cuda;
 
 /// What keeps the root away from zero.
 #[derive(Clone, Copy, Debug)]
@@ -64,8 +68,11 @@ impl Normalise {
         shift: Option<&Tensor>,
     ) -> Result<Option<Tensor>> {
         let Some(&width) = x.dims().last() else { return Ok(None) };
-        let tables = [scale, shift];
-        if !serves(&[x]) || !tables.into_iter().flatten().all(|table| serves(&[table])) {
+        if !serves(&[x]) || ![scale, shift].into_iter().flatten().all(|table| serves(&[table])) {
+            return Ok(None);
+        }
+        #[cfg(feature = "cuda")]
+        if x.device().is_cuda() && !cuda::normalise::serves(x.device(), width)? {
             return Ok(None);
         }
         let whole = Groups::whole(x.elem_count() / width);
@@ -75,8 +82,14 @@ impl Normalise {
         let x = x.contiguous()?;
         match (scale, shift) {
             (None, _) => x.apply_op1(op),
-            (Some(scale), None) => x.apply_op2(&super::table(scale)?, op),
-            (Some(scale), Some(shift)) => x.apply_op3(&super::table(scale)?, &super::table(shift)?, op),
+            (Some(scale), None) => {
+                let [scale] = tables(&x, [scale])?;
+                x.apply_op2(&scale, op)
+            }
+            (Some(scale), Some(shift)) => {
+                let [scale, shift] = tables(&x, [scale, shift])?;
+                x.apply_op3(&scale, &shift, op)
+            }
         }
         .map(Some)
     }
@@ -177,7 +190,51 @@ impl Fused {
     }
 
     /// Gradients of `x`, scale and shift: of those that exist and have a history.
-    fn backward<E: Element>(
+    fn backward(
+        &self,
+        x: &Tensor,
+        scale: Option<&Tensor>,
+        shift: Option<&Tensor>,
+        grad: &Tensor,
+    ) -> Result<[Option<Tensor>; 3]> {
+        #[cfg(feature = "cuda")]
+        if x.device().is_cuda() {
+            return cuda::normalise::backward(&self.on_device(x.dims()), x, scale, shift, grad);
+        }
+        for_element!(x, E => self.loops_back::<E>(x, scale, shift, grad))
+    }
+
+    #[cfg(feature = "cuda")]
+    fn on_device(&self, dims: &[usize]) -> cuda::normalise::Norm {
+        let (least, eps) = match self.norm.floor {
+            Floor::Add(eps) => (false, eps),
+            Floor::Least(least) => (true, least),
+        };
+        cuda::normalise::Norm {
+            width: dims.last().copied().unwrap_or(1),
+            centred: self.norm.centred,
+            least,
+            eps,
+            offset: self.norm.offset,
+            scales: self.scales.on_device(),
+            shifts: self.shifts.on_device(),
+        }
+    }
+
+    #[cfg(feature = "cuda")]
+    fn cuda_forward(
+        &self,
+        (x, layout): (&CudaStorage, &Layout),
+        scale: Option<(&CudaStorage, &Layout)>,
+        shift: Option<(&CudaStorage, &Layout)>,
+    ) -> Result<(CudaStorage, Shape)> {
+        let table =
+            |table: Option<_>| table.map(|(storage, layout)| cuda::Operand::new(storage, layout)).transpose();
+        let (x, norm) = (cuda::Operand::new(x, layout)?, self.on_device(layout.dims()));
+        Ok((cuda::normalise::forward(&norm, x, table(scale)?, table(shift)?)?, layout.shape().clone()))
+    }
+
+    fn loops_back<E: Element>(
         &self,
         x: &Tensor,
         scale: Option<&Tensor>,
@@ -254,8 +311,13 @@ impl CustomOp1 for Fused {
         Ok((y, layout.shape().clone()))
     }
 
+    #[cfg(feature = "cuda")]
+    fn cuda_fwd(&self, x: &CudaStorage, layout: &Layout) -> Result<(CudaStorage, Shape)> {
+        self.cuda_forward((x, layout), None, None)
+    }
+
     fn bwd(&self, x: &Tensor, _y: &Tensor, grad: &Tensor) -> Result<Option<Tensor>> {
-        let [for_x, ..] = for_element!(x, E => self.backward::<E>(x, None, None, grad))?;
+        let [for_x, ..] = self.backward(x, None, None, grad)?;
         Ok(for_x)
     }
 }
@@ -277,6 +339,17 @@ impl CustomOp2 for Fused {
         Ok((y, layout.shape().clone()))
     }
 
+    #[cfg(feature = "cuda")]
+    fn cuda_fwd(
+        &self,
+        x: &CudaStorage,
+        layout: &Layout,
+        scale: &CudaStorage,
+        scale_layout: &Layout,
+    ) -> Result<(CudaStorage, Shape)> {
+        self.cuda_forward((x, layout), Some((scale, scale_layout)), None)
+    }
+
     fn bwd(
         &self,
         x: &Tensor,
@@ -284,7 +357,7 @@ impl CustomOp2 for Fused {
         _y: &Tensor,
         grad: &Tensor,
     ) -> Result<(Option<Tensor>, Option<Tensor>)> {
-        let [for_x, for_scale, _] = for_element!(x, E => self.backward::<E>(x, Some(scale), None, grad))?;
+        let [for_x, for_scale, _] = self.backward(x, Some(scale), None, grad)?;
         Ok((for_x, for_scale))
     }
 }
@@ -308,6 +381,19 @@ impl CustomOp3 for Fused {
         Ok((y, layout.shape().clone()))
     }
 
+    #[cfg(feature = "cuda")]
+    fn cuda_fwd(
+        &self,
+        x: &CudaStorage,
+        layout: &Layout,
+        scale: &CudaStorage,
+        scale_layout: &Layout,
+        shift: &CudaStorage,
+        shift_layout: &Layout,
+    ) -> Result<(CudaStorage, Shape)> {
+        self.cuda_forward((x, layout), Some((scale, scale_layout)), Some((shift, shift_layout)))
+    }
+
     fn bwd(
         &self,
         x: &Tensor,
@@ -316,8 +402,7 @@ impl CustomOp3 for Fused {
         _y: &Tensor,
         grad: &Tensor,
     ) -> Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
-        let [for_x, for_scale, for_shift] =
-            for_element!(x, E => self.backward::<E>(x, Some(scale), Some(shift), grad))?;
+        let [for_x, for_scale, for_shift] = self.backward(x, Some(scale), Some(shift), grad)?;
         Ok((for_x, for_scale, for_shift))
     }
 }
