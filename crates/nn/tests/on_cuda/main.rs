@@ -40,7 +40,8 @@ fn assert_close(name: &str, got: &Tensor, want: &Tensor, tolerance: f32) -> Resu
         tensor.to_device(&Device::Cpu)?.to_dtype(DType::F32)?.flatten_all()?.to_vec1::<f32>()
     };
     let (got, want) = (numbers(got)?, numbers(want)?);
-    let usual = (want.iter().map(|x| x * x).sum::<f32>() / want.len() as f32).sqrt();
+    // Operands are of unit size. Some gradients are zero but for rounding: a shift of all keys changes no softmax.
+    let usual = (want.iter().map(|x| x * x).sum::<f32>() / want.len() as f32).sqrt().max(0.1);
     for (index, (got, want)) in got.iter().zip(&want).enumerate() {
         let error = (got - want).abs();
         assert!(
