@@ -23,6 +23,7 @@ pub(crate) mod lanes;
 mod long;
 pub(crate) mod nearest;
 pub(crate) mod normalise;
+mod normalise_op;
 pub(crate) mod product;
 pub(crate) mod row_norm;
 mod small;

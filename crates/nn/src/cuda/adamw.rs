@@ -28,10 +28,12 @@ pub(crate) fn serves(update: &AdamUpdate<'_>) -> bool {
     var.device().is_cuda()
         && var.elem_count() > 0
         && state.into_iter().flatten().all(|var| fits(var.as_tensor()))
+        && grad.device().same_device(var.device())
         && matches!(grad.dtype(), DType::F32 | DType::BF16)
 }
 
 /// The tensors of a call as the kernels see them.
+#[derive(Default)]
 struct Slots {
     table: Vec<u8>,
     count: usize,
@@ -39,11 +41,7 @@ struct Slots {
 }
 
 impl Slots {
-    fn new() -> Self {
-        Self { table: Vec::new(), count: 0, blocks: 0 }
-    }
-
-    /// Seven words of 64 bits without the last, which is the place among the blocks, then the numbers.
+    /// The words of the kernels' `Slot`: six of 64 bits, fourteen of 32.
     fn push(&mut self, grad: &Tensor, state: [u64; 4], numbers: [f32; 11]) -> Result<()> {
         let (count, half) = (grad.elem_count(), grad.dtype() == DType::BF16);
         let grad = place(grad, count, if half { DType::BF16 } else { DType::F32 })?;
@@ -84,7 +82,7 @@ fn place(tensor: &Tensor, count: usize, dtype: DType) -> Result<u64> {
 pub(crate) fn squares(tensors: &[Tensor]) -> Result<f64> {
     let Some(first) = tensors.first() else { return Ok(0.0) };
     let device = first.device().as_cuda_device()?;
-    let mut slots = Slots::new();
+    let mut slots = Slots::default();
     for tensor in tensors {
         slots.push(tensor, [0; 4], [0.0; 11])?;
     }
@@ -115,7 +113,7 @@ pub(crate) fn squares(tensors: &[Tensor]) -> Result<f64> {
 pub(crate) fn step(updates: &[Update<'_>]) -> Result<()> {
     let Some((first, ..)) = updates.first() else { return Ok(()) };
     let device = first.var.device().as_cuda_device()?;
-    let mut slots = Slots::new();
+    let mut slots = Slots::default();
     for (AdamUpdate { var, first, second, average, .. }, grad, c) in updates {
         let own = |var: &Tensor| place(var, grad.elem_count(), DType::F32);
         let average = average.map(|average| own(average.values.as_tensor())).transpose()?.unwrap_or(0);

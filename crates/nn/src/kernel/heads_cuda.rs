@@ -39,8 +39,8 @@ impl Heads {
         table: Option<(&CudaStorage, &Layout)>,
     ) -> Result<CudaStorage> {
         let place = |(storage, layout): (_, _)| Operand::new(storage, layout);
-        let device = operands.first().map(|(storage, _)| Device::Cuda(storage.device().clone()));
-        let turns = self.turns(&device.unwrap_or(Device::Cpu))?;
+        let Some((first, _)) = operands.first() else { candle_core::bail!("attention without operands") };
+        let turns = self.turns(&Device::Cuda(first.device().clone()))?;
         let operands = operands.iter().copied().map(place).collect::<Result<Vec<_>>>()?;
         let (out, log_sums) =
             self.on_device().forward(&operands, table.map(place).transpose()?, turns.as_ref())?;

@@ -105,8 +105,7 @@ impl Heads {
         if operand.device().is_cuda() {
             return self.on_device().is_served(operand);
         }
-        let _ = operand;
-        Ok(true)
+        Ok(operand.device().is_cpu())
     }
 
     /// No operand holds two of queries, keys and values.
