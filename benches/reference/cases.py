@@ -193,6 +193,7 @@ CASES: dict[str, Callable[[Options], Case]] = {
     "xl_block_time_forward": xl_block(True, False),
     "xl_block_time": xl_block(True, True),
     "small_step": small_step,
+    "small_step_recomputed": small_step,  # PyTorch keeps its activations; the Rust side does not
     "tiny_lam_step": tiny_lam_step,
     "tiny_warm_step": tiny_world_step(False),
     "tiny_joint_step": tiny_world_step(True),

@@ -42,6 +42,7 @@ pub const CASES: [(&str, Build); 22] = [
     ("xl_block_time_forward", blocks::time_forward),
     ("xl_block_time", blocks::time),
     ("small_step", steps::small),
+    ("small_step_recomputed", steps::small_recomputed),
     ("tiny_lam_step", steps::tiny_lam),
     ("tiny_warm_step", steps::tiny_warm),
     ("tiny_joint_step", steps::tiny_joint),

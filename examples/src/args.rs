@@ -112,10 +112,12 @@ impl RunArgs {
         match self.device {
             DeviceName::Cpu => Ok(Device::Cpu),
             DeviceName::Cuda if !cfg!(feature = "cuda") => {
-                bail!("--device cuda: this program was built without CUDA; build it with --features cuda")
+                bail!(
+                    "--device cuda: this program was built without CUDA; build it with --features cuda, or use --device cpu"
+                )
             }
             DeviceName::Cuda => {
-                Device::new_cuda(0).context("--device cuda: no usable CUDA device; use --device cpu")
+                Device::new_cuda(0).context("--device cuda: no usable CUDA device here; use --device cpu")
             }
         }
     }

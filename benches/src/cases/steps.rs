@@ -9,7 +9,7 @@ use cola_data::Batch;
 use cola_dit_world::{Conditions, DitConfig, DitWorld};
 use cola_flow::{Given, Shift, TimeConfig, TimeDistribution, corrupt, velocity_loss};
 use cola_lam::CODEBOOK;
-use cola_nn::{Params, normal_by_sample};
+use cola_nn::{Compute, Params, normal_by_sample};
 use cola_random::{stream, uniforms};
 
 use super::Case;
@@ -49,10 +49,19 @@ impl Learner {
 
 /// The video transformer alone at 22.7 million parameters: one clip of 8 latent frames of 32 x 32.
 pub(super) fn small() -> Result<Case> {
+    small_with(Compute::default())
+}
+
+/// The same, each block run a second time in the backward pass instead of being kept.
+pub(super) fn small_recomputed() -> Result<Case> {
+    small_with(Compute { recompute: true, ..Compute::default() })
+}
+
+fn small_with(compute: Compute) -> Result<Case> {
     const FRAMES: usize = 8;
     let config = DitConfig { hidden_size: 384, depth: 6, num_heads: 6, ..DitConfig::paper() };
     let params = Params::seeded(0, DType::F32, &Device::Cpu);
-    let dit = DitWorld::new(&config, params.trainable())?;
+    let dit = DitWorld::new(&config, params.trainable())?.computing(compute);
     let mut learner = Learner::new(params.vars(), &OptimizerConfig::default());
     let shape = [config.in_channels, FRAMES, 32, 32];
     let clean = normal_by_sample(&shape, 0, "clean", 0, &[0], &Device::Cpu)?;

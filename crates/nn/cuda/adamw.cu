@@ -1,25 +1,24 @@
-// AdamW over all tensors at once: the gradients' norm, then one pass over weights and moments.
+// AdamW over all tensors at once: sums of squares of gradients, and one pass over weights and moments.
 #include "common.cuh"
 
-// A tensor's part of the work; the same words on the launching side. Pointers to ema and copy may be null.
+// A tensor's part of the work; the same words on the launching side. The pointer to ema may be null; for a sum of squares
+// all but grad are. What an average keeps and what it takes up are given both: 1 - 0.999f is not 0.001f.
 struct Slot {
     const void *grad;
     float *weight, *first, *second, *ema;
-    bf16 *copy;          // the weight once more, for the next forward pass
     uint64_t length;
-    unsigned block;      // the first block that works here
-    unsigned half;       // the gradient is bf16
-    float rate;          // learning rate times the first moment's correction
-    float keep;          // 1 - learning rate times decay
-    float correction;    // of the second moment
+    unsigned block;                     // the first block that works here
+    unsigned half;                      // the gradient is bf16
+    float scale;                        // of the gradient
+    float keep1, take1, keep2, take2;   // the moments
+    float keep;                         // 1 - learning rate times decay
+    float rate;                         // learning rate times the first moment's correction
+    float correction;                   // of the second moment
+    float eps;
+    float keep_ema, take_ema;
     float unused;
 };
-static_assert(sizeof(Slot) == 80, "the launching side packs 80 bytes");
-
-// What an average keeps and what it takes up are given both: 1 - 0.999f is not 0.001f.
-struct Constants {
-    float keep1, take1, keep2, take2, keep_ema, take_ema, eps, clip;
-};
+static_assert(sizeof(Slot) == 104, "the launching side packs 104 bytes");
 
 constexpr unsigned CHUNK = 4096; // numbers that one block takes
 
@@ -70,8 +69,8 @@ KERNEL(adamw_square)(float *partial, const Slot *slots, unsigned count) {
     if (threadIdx.x == 0) partial[blockIdx.x] = sum[0];
 }
 
-// The norm, from all blocks' sums; one block, in f64 since there may be a million of them. Shared memory: 32 doubles.
-KERNEL(adamw_norm)(double *norm, const float *partial, unsigned count) {
+// All blocks' sums together; one block, in f64 since there may be a million of them. Shared memory: 32 doubles.
+KERNEL(adamw_total)(double *total, const float *partial, unsigned count) {
     SHARED_MEMORY(memory);
     double *place = reinterpret_cast<double *>(memory), sum = 0;
     for (unsigned i = threadIdx.x; i < count; i += blockDim.x) sum += partial[i];
@@ -80,11 +79,11 @@ KERNEL(adamw_norm)(double *norm, const float *partial, unsigned count) {
     __syncthreads();
     if (threadIdx.x > 0) return;
     for (unsigned warp = 1; warp < warps(); warp++) sum += place[warp];
-    *norm = sqrt(sum);
+    *total = sum;
 }
 
 template <typename G, int W>
-__device__ void update(const Slot &slot, const Span &span, float factor, const Constants &constants) {
+__device__ void update(const Slot &slot, const Span &span) {
     const G *grad = static_cast<const G *>(slot.grad);
     float g[W], weight[W], first[W], second[W], average[W] = {};
     for (uint64_t i = span.start + threadIdx.x * W; i < span.end; i += blockDim.x * W) {
@@ -95,37 +94,34 @@ __device__ void update(const Slot &slot, const Span &span, float factor, const C
         if (slot.ema) load(average, slot.ema + i);
 #pragma unroll
         for (int k = 0; k < W; k++) {
-            g[k] *= factor;
-            first[k] = constants.keep1 * first[k] + constants.take1 * g[k];
-            second[k] = constants.keep2 * second[k] + constants.take2 * (g[k] * g[k]);
-            weight[k] = slot.keep * weight[k] - slot.rate * first[k] / (sqrtf(slot.correction * second[k]) + constants.eps);
-            average[k] = constants.keep_ema * average[k] + constants.take_ema * weight[k];
+            g[k] *= slot.scale;
+            first[k] = slot.keep1 * first[k] + slot.take1 * g[k];
+            second[k] = slot.keep2 * second[k] + slot.take2 * (g[k] * g[k]);
+            weight[k] = slot.keep * weight[k] - slot.rate * first[k] / (sqrtf(slot.correction * second[k]) + slot.eps);
+            average[k] = slot.keep_ema * average[k] + slot.take_ema * weight[k];
         }
         store(slot.first + i, first);
         store(slot.second + i, second);
         store(slot.weight + i, weight);
         if (slot.ema) store(slot.ema + i, average);
-        if (slot.copy) store(slot.copy + i, weight);
     }
 }
 
 // Four at a time where everything is aligned and the chunk is a multiple of four.
-template <typename G> __device__ void update(const Slot &slot, float factor, const Constants &constants) {
+template <typename G> __device__ void update(const Slot &slot) {
     Span span(slot);
     unsigned length = span.length();
     const G *grad = static_cast<const G *>(slot.grad);
     bool wide = fits<4>(grad, length) && fits<4>(slot.weight, length) && fits<4>(slot.first, length) &&
-                fits<4>(slot.second, length) && fits<4>(slot.ema, length) && fits<4>(slot.copy, length);
-    if (wide) update<G, 4>(slot, span, factor, constants);
-    else update<G, 1>(slot, span, factor, constants);
+                fits<4>(slot.second, length) && fits<4>(slot.ema, length);
+    if (wide) update<G, 4>(slot, span);
+    else update<G, 1>(slot, span);
 }
 
-// Clips, averages, steps. A norm that is not finite changes nothing. Moves 28 bytes an element with f32 gradients (reads
-// g, m, v, w; writes m, v, w), 26 with bf16 ones; 8 more for an average of the weights, 2 more for a copy.
-KERNEL(adamw_step)(const Slot *slots, const double *norm, unsigned count, Constants constants) {
-    if (!(*norm < INFINITE)) return;
-    float factor = constants.clip > 0 ? fminf(float(constants.clip / (*norm + 1e-6)), 1.0f) : 1.0f;
+// Averages and steps. Moves 28 bytes an element with f32 gradients (reads g, m, v, w; writes m, v, w), 26 with bf16 ones;
+// 8 more for an average of the weights.
+KERNEL(adamw_step)(const Slot *slots, unsigned count) {
     const Slot slot = slots[slot_of(slots, count, blockIdx.x)];
-    if (slot.half) update<bf16>(slot, factor, constants);
-    else update<float>(slot, factor, constants);
+    if (slot.half) update<bf16>(slot);
+    else update<float>(slot);
 }

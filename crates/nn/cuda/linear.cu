@@ -1,9 +1,9 @@
-// What a linear layer needs around cuBLAS's products: its bias, the activation after it, their gradients.
-#include "activation.cuh"
+// What a linear layer needs beside cuBLAS's products: its bias, and sums over rows.
+#include "common.cuh"
 
-// x += b, and y = gelu(x) if y is given: x is then what the backward pass needs. Moves 2 numbers an element, 3 with y.
+// x += b. Moves 2 numbers an element.
 template <typename T, typename P, int W>
-__device__ void bias_forward(T *x, T *y, const P *bias, uint64_t count, unsigned width) {
+__device__ void bias(T *x, const P *bias, uint64_t count, unsigned width) {
     uint64_t start = (uint64_t(blockIdx.x) * blockDim.x + threadIdx.x) * PACK<T>;
     for (uint64_t i = start; i < count && i < start + PACK<T>; i += W) {
         float values[W], biases[W];
@@ -12,36 +12,21 @@ __device__ void bias_forward(T *x, T *y, const P *bias, uint64_t count, unsigned
 #pragma unroll
         for (int k = 0; k < W; k++) values[k] += biases[k];
         store(x + i, values);
-        if (!y) continue;
-        // Of the number as it is stored: the slope will be taken there.
-#pragma unroll
-        for (int k = 0; k < W; k++) values[k] = Gelu::value(number(stored<T>(values[k])));
-        store(y + i, values);
     }
 }
 
-// Sums of the columns of a run of rows; of dy, or of dy gelu'(x) if x is given, which then goes to dx as well. Moves 1
-// number an element, 3 with x.
-template <typename T, int W>
-__device__ void bias_backward(T *dx, float *sums, const T *x, const T *grad, Runs runs, unsigned width) {
+// Sums of the columns of a run of rows. Moves 1 number an element.
+template <typename T, int W> __device__ void columns(float *sums, const T *x, Runs runs, unsigned width) {
     unsigned column = (blockIdx.y * blockDim.x + threadIdx.x) * W, row = runs.first(blockIdx.x);
     if (column >= width) return;
-    float total[W], grads[W], values[W];
+    float total[W], values[W];
 #pragma unroll
     for (int k = 0; k < W; k++) total[k] = 0;
     for (unsigned end = runs.end(blockIdx.x); row < end; row++) {
-        size_t at = size_t(row) * width + column;
-        load(grads, grad + at);
-        if (x) {
-            load(values, x + at);
+        load(values, x + size_t(row) * width + column);
 #pragma unroll
-            for (int k = 0; k < W; k++) grads[k] *= Gelu::slope(values[k]);
-            store(dx + at, grads);
-        }
-#pragma unroll
-        for (int k = 0; k < W; k++) total[k] += grads[k];
+        for (int k = 0; k < W; k++) total[k] += values[k];
     }
-    if (!sums) return;
     for (int k = 0; k < W; k++) sums[size_t(blockIdx.x) * width + column + k] = total[k];
 }
 
@@ -69,13 +54,10 @@ __device__ void gather(P *total, const float *partial, unsigned width, unsigned 
 }
 
 #define BIAS(T, type, P, table)                                                                                      \
-    KERNEL(bias_forward_##T##_##P)(type *x, type *y, const table *bias, uint64_t count, unsigned width) {            \
+    KERNEL(bias_##T##_##P)(type *x, const table *b, uint64_t count, unsigned width) {                                \
         constexpr int W = PACK<type>;                                                                                \
-        if (fits<W>(x, width) && fits<W>(y, width) && fits<W>(bias, width)) {                                        \
-            bias_forward<type, table, W>(x, y, bias, count, width);                                                  \
-        } else {                                                                                                     \
-            bias_forward<type, table, 1>(x, y, bias, count, width);                                                  \
-        }                                                                                                            \
+        if (fits<W>(x, width) && fits<W>(b, width)) bias<type, table, W>(x, b, count, width);                        \
+        else bias<type, table, 1>(x, b, count, width);                                                               \
     }
 
 BIAS(f32, float, f32, float)
@@ -85,10 +67,9 @@ BIAS(bf16, bf16, f32, float)
 // As many blocks along y as the columns need at `W` a thread: a pack if `packed`, else 1. Shared memory of the gather:
 // 32 * 8 floats.
 #define SUMS(T, type)                                                                                                \
-    KERNEL(bias_backward_##T)(type *dx, float *sums, const type *x, const type *grad, Runs runs, unsigned width,     \
-                              unsigned packed) {                                                                     \
-        if (packed) bias_backward<type, PACK<type>>(dx, sums, x, grad, runs, width);                                 \
-        else bias_backward<type, 1>(dx, sums, x, grad, runs, width);                                                 \
+    KERNEL(columns_##T)(float *sums, const type *x, Runs runs, unsigned width, unsigned packed) {                    \
+        if (packed) columns<type, PACK<type>>(sums, x, runs, width);                                                 \
+        else columns<type, 1>(sums, x, runs, width);                                                                 \
     }                                                                                                                \
     KERNEL(gather_##T)(type *total, const float *partial, unsigned width, unsigned count, unsigned each,             \
                        unsigned visits) {                                                                            \

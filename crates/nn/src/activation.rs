@@ -1,8 +1,12 @@
 //! GELU (tanh formula), SiLU and the SiLU gate.
 
+#[cfg(feature = "cuda")]
+use candle_core::CudaStorage;
 use candle_core::backend::BackendStorage;
 use candle_core::{CpuStorage, CustomOp1, D, Layout, Result, Shape, Tensor};
 
+#[cfg(feature = "cuda")]
+use crate::cuda;
 use crate::kernel::activate::{Activation, GELU_CUBIC, GELU_LINEAR};
 use crate::kernel::element::{Element, for_element, storage};
 use crate::kernel::{lend, serves, tensor, values};
@@ -57,6 +61,15 @@ impl Activate {
     fn width(&self, dims: &[usize]) -> usize {
         dims.last().map_or(1, |last| last / self.0.fan_in())
     }
+
+    /// Of the result.
+    fn shape(&self, layout: &Layout) -> Shape {
+        let mut shape = layout.dims().to_vec();
+        if let Some(last) = shape.last_mut() {
+            *last /= self.0.fan_in();
+        }
+        shape.into()
+    }
 }
 
 impl CustomOp1 for Activate {
@@ -66,15 +79,21 @@ impl CustomOp1 for Activate {
 
     fn cpu_fwd(&self, x: &CpuStorage, layout: &Layout) -> Result<(CpuStorage, Shape)> {
         let width = self.width(layout.dims());
-        let mut shape = layout.dims().to_vec();
-        if let Some(last) = shape.last_mut() {
-            *last = width;
-        }
         let y = for_element!(x, E => storage(E::stored(self.0.apply(values::<E>(x, layout)?, width))));
-        Ok((y, shape.into()))
+        Ok((y, self.shape(layout)))
+    }
+
+    #[cfg(feature = "cuda")]
+    fn cuda_fwd(&self, x: &CudaStorage, layout: &Layout) -> Result<(CudaStorage, Shape)> {
+        let x = cuda::Operand::new(x, layout)?;
+        Ok((cuda::activation::forward(self.0, x, self.width(layout.dims()))?, self.shape(layout)))
     }
 
     fn bwd(&self, x: &Tensor, _y: &Tensor, grad: &Tensor) -> Result<Option<Tensor>> {
+        #[cfg(feature = "cuda")]
+        if x.device().is_cuda() {
+            return cuda::activation::backward(self.0, x, grad, self.width(x.dims())).map(Some);
+        }
         let grad = grad.contiguous()?;
         let (lent_x, lent_grad) = (lend(x), lend(&grad));
         for_element!(x, E => {

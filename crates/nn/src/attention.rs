@@ -1,12 +1,10 @@
 //! Multi-head attention that keeps its gradient.
 
-use std::sync::OnceLock;
-
 use candle_core::{D, DType, Result, Tensor};
 use candle_nn::init::Init;
 use candle_nn::var_builder::VarBuilder;
 
-use crate::kernel::heads::{Heads, Source};
+use crate::kernel::heads::{Heads, LogSums, Source};
 use crate::kernel::row_norm::RowNorm;
 use crate::kernel::{serves, table};
 use crate::linear::Linear;
@@ -39,9 +37,11 @@ pub fn attend(q: &Tensor, k: &Tensor, v: &Tensor, causal: bool) -> Result<Tensor
             causal,
             norms: [None, None],
             rope: None,
-            log_sums: OnceLock::new(),
+            log_sums: LogSums::default(),
         };
-        return q.contiguous()?.apply_op3(&k.contiguous()?, &v.contiguous()?, op);
+        if op.fits(q)? {
+            return q.contiguous()?.apply_op3(&k.contiguous()?, &v.contiguous()?, op);
+        }
     }
     let q = (q * (dim as f64).powf(-0.5))?.contiguous()?;
     let scores = q.matmul(&k.transpose(2, 3)?.contiguous()?)?;
@@ -299,7 +299,7 @@ struct Core {
 }
 
 impl Core {
-    /// The operation and the table of its norms' parameters, if the fused loops can serve them.
+    /// The operation and the table of its norms' parameters, if they can be served.
     fn heads(
         self,
         operand: &Tensor,
@@ -313,13 +313,17 @@ impl Core {
         if !fits || !serves(&[operand]) || !rows.iter().all(|row| serves(&[row])) {
             return Ok(None);
         }
+        let rope = rope.map(|rope| rope.table(lengths[0].max(lengths[1])));
+        let log_sums = LogSums::default();
+        let op = Heads { sources, heads, size, lengths, inner, causal, norms, rope, log_sums };
+        if !op.fits(operand)? {
+            return Ok(None);
+        }
         let parameters = if rows.is_empty() {
             Tensor::zeros(1, DType::F32, operand.device())?
         } else {
             table(&Tensor::stack(&rows, 0)?)?
         };
-        let rope = rope.map(|rope| rope.table(lengths[0].max(lengths[1])));
-        let log_sums = OnceLock::new();
-        Ok(Some((Heads { sources, heads, size, lengths, inner, causal, norms, rope, log_sums }, parameters)))
+        Ok(Some((op, parameters)))
     }
 }

@@ -5,7 +5,7 @@ use candle_nn::init::{FanInOut, Init, NonLinearity, NormalOrUniform};
 use candle_nn::var_builder::VarBuilder;
 
 use crate::kernel::conv3d::CausalConv;
-use crate::kernel::serves;
+use crate::kernel::loops_serve;
 
 /// A convolution over frames and pixels in which no frame sees a later one; parameters `weight` `(O, I, kt, kh, kw)` and
 /// `bias` `(O)` as in PyTorch (Open-Sora v1.2's `CausalConv3d`).
@@ -99,7 +99,7 @@ impl CausalConv3d {
         let x = x.to_dtype(wide)?.contiguous()?;
         let weight = self.weight.to_dtype(wide)?.contiguous()?;
         let bias = self.bias.as_ref().map(|bias| bias.to_dtype(wide)?.contiguous()).transpose()?;
-        let y = if serves(&[&x, &weight]) {
+        let y = if loops_serve(&[&x, &weight]) {
             let bias = match bias {
                 Some(bias) => bias,
                 None => Tensor::zeros(out_dim, wide, x.device())?,

@@ -5,7 +5,7 @@ use candle_nn::init::Init;
 use candle_nn::var_builder::VarBuilder;
 
 use crate::kernel::group_norm::Groupwise;
-use crate::kernel::{in_wide, serves};
+use crate::kernel::{in_wide, loops_serve};
 use crate::silu;
 
 /// `(x - mean) / sqrt(var + eps) * weight + bias`, mean and biased variance taken over a group of channels with
@@ -69,7 +69,7 @@ impl GroupNorm {
             candle_core::bail!("group norm of {channels} channels got a tensor of shape {:?}", x.dims());
         }
         let (weight, bias) = (self.weight.to_dtype(x.dtype())?, self.bias.to_dtype(x.dtype())?);
-        if serves(&[x, &weight, &bias]) {
+        if loops_serve(&[x, &weight, &bias]) {
             let op = Groupwise { groups: self.groups, eps: self.eps, silu: with_silu };
             return x.contiguous()?.apply_op3(&weight.contiguous()?, &bias.contiguous()?, op);
         }

@@ -16,11 +16,14 @@ pub(crate) mod exp;
 pub(crate) mod group_norm;
 pub(crate) mod groups;
 pub(crate) mod heads;
+#[cfg(feature = "cuda")]
+mod heads_cuda;
 mod heads_op;
 pub(crate) mod lanes;
 mod long;
 pub(crate) mod nearest;
 pub(crate) mod normalise;
+mod normalise_op;
 pub(crate) mod product;
 pub(crate) mod row_norm;
 mod small;
@@ -41,9 +44,23 @@ pub(crate) const WORTH_THREADS: usize = 1 << 16;
 /// Elements that one task takes at least.
 const TASK: usize = 1 << 13;
 
-/// Whether the loops here can serve all of these tensors: on the CPU, not empty, of one type that they know.
+/// Whether a fused operation can serve all of these tensors where they are: on the CPU with the loops here, on a CUDA
+/// device with this crate's kernels; not empty, of one type that they know.
 pub(crate) fn serves(tensors: &[&Tensor]) -> bool {
-    let own = |tensor: &&Tensor| matches!(tensor.device(), Device::Cpu) && tensor.elem_count() > 0;
+    loops_serve(tensors) || kernels_serve(tensors)
+}
+
+/// [`serves`], for operations that have no CUDA kernels.
+pub(crate) fn loops_serve(tensors: &[&Tensor]) -> bool {
+    are_elements(tensors, Device::is_cpu)
+}
+
+fn kernels_serve(tensors: &[&Tensor]) -> bool {
+    cfg!(feature = "cuda") && are_elements(tensors, Device::is_cuda)
+}
+
+fn are_elements(tensors: &[&Tensor], place: impl Fn(&Device) -> bool) -> bool {
+    let own = |tensor: &&Tensor| place(tensor.device()) && tensor.elem_count() > 0;
     let Some(dtype) = tensors.first().map(|tensor| tensor.dtype()) else { return false };
     element::is_element(dtype) && tensors.iter().all(|tensor| own(tensor) && tensor.dtype() == dtype)
 }
@@ -54,6 +71,16 @@ pub(crate) fn table(tensor: &Tensor) -> Result<Tensor> {
         DType::BF16 => tensor.to_dtype(DType::F32)?.contiguous(),
         _ => tensor.contiguous(),
     }
+}
+
+/// [`table`] for operands of one operation over `x`. The CUDA kernels read them in the type of `x` as well.
+pub(crate) fn tables<const N: usize>(x: &Tensor, tables: [&Tensor; N]) -> Result<[Tensor; N]> {
+    let as_they_are = x.device().is_cuda() && tables.iter().all(|table| table.dtype() == x.dtype());
+    let mut ready = tables.map(Tensor::clone);
+    for to in &mut ready {
+        *to = if as_they_are { to.contiguous()? } else { table(to)? };
+    }
+    Ok(ready)
 }
 
 /// Runs a composition that sums over many numbers: in f32 if the input is narrower.

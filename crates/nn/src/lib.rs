@@ -31,15 +31,16 @@
 //! optimizer's step [`adamw`]. Models and losses live upstairs.
 //!
 //! On the CPU the functions here are fused operations over f32, or over bf16 that is computed with in f32: one pass
-//! forward, one backward, results the same to the last bit on any number of threads. Other devices, other dtypes and
-//! unusual shapes take candle's own operations. Parameters stay f32 under bf16 tokens.
+//! forward, one backward, results the same to the last bit on any number of threads. With the feature `cuda` most of them
+//! are kernels of this crate on a CUDA device. Other devices, other dtypes and unusual shapes take candle's own
+//! operations. Parameters stay f32 under bf16 tokens.
 
 mod activation;
 mod attention;
 mod compute;
 mod conv3d;
 #[cfg(feature = "cuda")]
-pub mod cuda;
+mod cuda;
 mod error;
 mod group_norm;
 mod kernel;

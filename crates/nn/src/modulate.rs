@@ -1,12 +1,16 @@
 //! Adaptive layer norm's two halves: scale and shift before a branch, gate after it.
 
+#[cfg(feature = "cuda")]
+use candle_core::CudaStorage;
 use candle_core::backend::BackendStorage;
 use candle_core::{CpuStorage, CustomOp3, Layout, Result, Shape, Tensor};
 
+#[cfg(feature = "cuda")]
+use crate::cuda;
 use crate::kernel::element::{Element, for_element, storage};
 use crate::kernel::groups::{Groups, cut, gather, runs};
 use crate::kernel::normalise::Normalise;
-use crate::kernel::{for_each, in_wide, lanes, lend, serves, table, task_rows, tensor, values, vectorised};
+use crate::kernel::{for_each, in_wide, lanes, lend, serves, tables, task_rows, tensor, values, vectorised};
 use crate::norm::layer_norm;
 
 /// `layer_norm(x) (1 + scale) + shift`, without norm parameters.
@@ -36,7 +40,8 @@ pub fn gate_add(x: &Tensor, gate: &Tensor, branch: &Tensor) -> Result<Tensor> {
         && x.dims() == branch.dims()
         && let Some(groups) = Groups::new(branch, gate)
     {
-        return x.contiguous()?.apply_op3(&table(gate)?, &branch.contiguous()?, GateAdd { groups });
+        let [gate] = tables(x, [gate])?;
+        return x.contiguous()?.apply_op3(&gate, &branch.contiguous()?, GateAdd { groups });
     }
     in_wide(x, |x| x + branch.to_dtype(x.dtype())?.broadcast_mul(&gate.to_dtype(x.dtype())?)?)
 }
@@ -145,6 +150,23 @@ impl CustomOp3 for GateAdd {
         Ok((y, x_layout.shape().clone()))
     }
 
+    #[cfg(feature = "cuda")]
+    fn cuda_fwd(
+        &self,
+        x: &CudaStorage,
+        x_layout: &Layout,
+        gate: &CudaStorage,
+        gate_layout: &Layout,
+        branch: &CudaStorage,
+        branch_layout: &Layout,
+    ) -> Result<(CudaStorage, Shape)> {
+        let (x, gate) = (cuda::Operand::new(x, x_layout)?, cuda::Operand::new(gate, gate_layout)?);
+        let branch = cuda::Operand::new(branch, branch_layout)?;
+        let width = x_layout.dims().last().copied().unwrap_or(1);
+        let y = cuda::modulate::forward(x, gate, branch, self.groups.on_device(), width)?;
+        Ok((y, x_layout.shape().clone()))
+    }
+
     fn bwd(
         &self,
         x: &Tensor,
@@ -154,6 +176,13 @@ impl CustomOp3 for GateAdd {
         grad: &Tensor,
     ) -> Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
         let for_x = x.track_op().then(|| grad.clone());
+        #[cfg(feature = "cuda")]
+        if x.device().is_cuda() {
+            let width = x.dims().last().copied().unwrap_or(1);
+            let [for_gate, for_branch] =
+                cuda::modulate::backward(gate, branch, grad, self.groups.on_device(), width)?;
+            return Ok((for_x, for_gate, for_branch));
+        }
         let [for_gate, for_branch] =
             for_element!(x, E => self.backward::<E>(gate, branch, &grad.contiguous()?))?;
         Ok((for_x, for_gate, for_branch))

@@ -4,13 +4,15 @@ use candle_core::{CpuStorage, D, DType, Device, Result, Storage, Tensor};
 use half::bf16;
 
 use crate::kernel::nearest::{Codes, find};
+#[cfg(feature = "cuda")]
+use crate::kernel::serves;
 
 /// Index of the nearest row of `codebook` for each row of `x`: the least `sum((x - c)²)`. The lowest index wins ties; a
 /// row whose distances are all NaN gets the last index.
 ///
 /// Distances are computed in f32, or in f64 if `x` is, by this formula and not by its expanded form, which loses its
-/// digits where codes are nearly equal. The result is an index: no gradient passes. On the CPU in f32 and bf16 only the
-/// best distance so far is kept of the `N K`.
+/// digits where codes are nearly equal. The result is an index: no gradient passes. In f32 and bf16 only the best
+/// distance so far is kept of the `N K`.
 ///
 /// # Shapes
 /// - `x`: `(N, D)`, any floating dtype
@@ -30,6 +32,10 @@ pub fn nearest_code(x: &Tensor, codebook: &Tensor) -> Result<Tensor> {
     }
     let wide = if x.dtype() == DType::F64 { DType::F64 } else { DType::F32 };
     let (x, codebook) = (x.detach(), codebook.detach().to_dtype(wide)?);
+    #[cfg(feature = "cuda")]
+    if x.device().is_cuda() && serves(&[&x]) {
+        return crate::cuda::nearest(&x, &codebook);
+    }
     if !x.device().is_cpu() || wide == DType::F64 || size == 0 {
         return composed(&x.to_dtype(wide)?, &codebook);
     }

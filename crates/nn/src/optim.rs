@@ -2,7 +2,8 @@
 //!
 //! On the CPU each gradient is read once for the norm; one more pass reads gradient, variable and moments and writes
 //! variable and moments. Nothing of a gradient's size is allocated, and results have the same bits on any number of
-//! threads. Other devices take candle's own operations.
+//! threads. A CUDA device takes all variables at once: two launches for the norm, one for the steps. What neither serves
+//! takes candle's own operations.
 
 use std::ops::Deref;
 
@@ -10,7 +11,11 @@ use candle_core::{CpuStorage, DType, InplaceOp2, Layout, Result, Storage, Tensor
 use half::bf16;
 use rayon::prelude::*;
 
+#[cfg(feature = "cuda")]
+use crate::cuda;
 use crate::kernel::adamw::{BLOCK, Constants, Numbers, Widen, squares};
+#[cfg(feature = "cuda")]
+use crate::kernel::serves;
 use crate::kernel::write::{Real, values_mut, write};
 use crate::kernel::{WORTH_THREADS, for_each};
 
@@ -67,6 +72,8 @@ pub fn global_norm<'a>(tensors: impl IntoIterator<Item = &'a Tensor>) -> Result<
     let mut square = 0f64;
     let mut lent = Vec::new();
     let tensors: Vec<&Tensor> = tensors.into_iter().collect();
+    #[cfg(feature = "cuda")]
+    let tensors = on_devices(tensors, &mut square)?;
     for tensor in &tensors {
         let blocked = tensor.device().is_cpu() && tensor.is_contiguous();
         if blocked && matches!(tensor.dtype(), DType::F32 | DType::F64 | DType::BF16) {
@@ -88,6 +95,21 @@ pub fn global_norm<'a>(tensors: impl IntoIterator<Item = &'a Tensor>) -> Result<
         };
     });
     Ok((square + sums.iter().sum::<f64>()).sqrt())
+}
+
+/// Adds up the squares of what lies on CUDA devices, and returns the other tensors.
+#[cfg(feature = "cuda")]
+fn on_devices<'a>(tensors: Vec<&'a Tensor>, square: &mut f64) -> Result<Vec<&'a Tensor>> {
+    let (mut own, rest): (Vec<&Tensor>, Vec<_>) =
+        tensors.into_iter().partition(|tensor| tensor.device().is_cuda() && serves(&[tensor]));
+    while let Some(device) = own.first().map(|tensor| tensor.device()) {
+        let (here, others) = own.into_iter().partition(|tensor| tensor.device().same_device(device));
+        let here: Vec<&Tensor> = here;
+        let here = here.into_iter().map(Tensor::contiguous).collect::<Result<Vec<_>>>()?;
+        *square += cuda::adamw::squares(&here)?;
+        own = others;
+    }
+    Ok(rest)
 }
 
 enum Block<'a> {
@@ -137,7 +159,24 @@ pub fn adamw(updates: &[AdamUpdate<'_>]) -> Result<()> {
         cpu.into_iter().partition(|update| update.var.elem_count() < WORTH_THREADS);
     small.par_iter().try_for_each(|update| in_place(update))?;
     large.into_iter().try_for_each(in_place)?;
+    #[cfg(feature = "cuda")]
+    let other = step_on_devices(other)?;
     other.into_iter().try_for_each(composed)
+}
+
+/// Steps what lies on CUDA devices, and returns the other updates.
+#[cfg(feature = "cuda")]
+fn step_on_devices<'a>(updates: Vec<&'a AdamUpdate<'a>>) -> Result<Vec<&'a AdamUpdate<'a>>> {
+    let (mut own, rest): (Vec<&AdamUpdate<'_>>, Vec<_>) =
+        updates.into_iter().partition(|update| cuda::adamw::serves(update));
+    while let Some(device) = own.first().map(|update| update.var.device()) {
+        let (here, others) = own.into_iter().partition(|update| update.var.device().same_device(device));
+        let here: Vec<&AdamUpdate<'_>> = here;
+        let ready = |update: &'a AdamUpdate<'a>| Ok((update, update.grad.contiguous()?, constants(update)));
+        cuda::adamw::step(&here.into_iter().map(ready).collect::<Result<Vec<_>>>()?)?;
+        own = others;
+    }
+    Ok(rest)
 }
 
 fn check(update: &AdamUpdate<'_>) -> Result<()> {

@@ -6,7 +6,7 @@ use candle_core::backend::BackendStorage;
 use candle_core::{CpuStorage, CustomOp1, D, Device, Layout, Result, Shape, Tensor};
 
 use crate::kernel::element::{Element, for_element, storage};
-use crate::kernel::{for_each, lend, serves, task_rows, tensor, values};
+use crate::kernel::{for_each, lend, loops_serve, task_rows, tensor, values};
 
 /// Rotates channel pairs `(2j, 2j+1)` of position `p` by `p * freqs[j]` (Open-Sora v1.2, `rope.freqs`).
 #[derive(Clone, Debug)]
@@ -24,6 +24,9 @@ pub(crate) struct RopeTable {
     half: usize,
     /// `(cosine, sine)`, `half` of them a position.
     turns: Vec<(f32, f32)>,
+    /// The same on the device that asked last.
+    #[cfg(feature = "cuda")]
+    copy: Mutex<Option<Tensor>>,
 }
 
 impl RopeTable {
@@ -32,7 +35,24 @@ impl RopeTable {
             .flat_map(|p| freqs.iter().map(move |freq| p as f64 * freq))
             .map(|angle| (angle.cos() as f32, angle.sin() as f32))
             .collect();
-        Self { length, half: freqs.len(), turns }
+        Self {
+            length,
+            half: freqs.len(),
+            turns,
+            #[cfg(feature = "cuda")]
+            copy: Mutex::default(),
+        }
+    }
+
+    /// `(length, half, 2)` on a device, copied there once.
+    #[cfg(feature = "cuda")]
+    pub(crate) fn on_device(&self, device: &Device) -> Result<Tensor> {
+        let mut place = self.copy.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(copy) = place.as_ref().filter(|copy| copy.device().same_device(device)) {
+            return Ok(copy.clone());
+        }
+        let numbers: Vec<f32> = self.turns.iter().flat_map(|(cos, sin)| [*cos, *sin]).collect();
+        Ok(place.insert(Tensor::from_vec(numbers, (self.length, self.half, 2), device)?).clone())
     }
 
     /// Rotates one row of the head size in place, by the negative angles if `back`.
@@ -96,7 +116,7 @@ impl Rope {
         if dim != 2 * self.freqs.len() {
             candle_core::bail!("rotary table is for head size {}, got {dim}", 2 * self.freqs.len());
         }
-        if serves(&[x]) {
+        if loops_serve(&[x]) {
             return x.contiguous()?.apply_op1(Turn { table: self.table(length), length });
         }
         let (cos, sin) = self.columns(length, x.device())?;

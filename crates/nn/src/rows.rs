@@ -1,11 +1,17 @@
 //! Rows that are shared: added to many rows, and summed over all of them.
 
+#[cfg(feature = "cuda")]
+use candle_core::CudaStorage;
 use candle_core::backend::BackendStorage;
 use candle_core::{CpuStorage, CustomOp1, CustomOp2, Layout, Result, Shape, Tensor};
 
+#[cfg(feature = "cuda")]
+use crate::cuda;
 use crate::kernel::element::{Element, for_element, storage};
 use crate::kernel::groups::{Groups, column_sum, gather, runs};
-use crate::kernel::{self, for_each, in_wide, lanes, lend, serves, task_rows, tensor, values, vectorised};
+use crate::kernel::{
+    self, for_each, in_wide, lanes, lend, loops_serve, serves, task_rows, tensor, values, vectorised,
+};
 
 /// Sum over all dimensions but the last, `(.., D)` to `(D)`; differentiable.
 ///
@@ -32,6 +38,13 @@ impl CustomOp1 for SumLeading {
         Ok((sum, Shape::from(width)))
     }
 
+    #[cfg(feature = "cuda")]
+    fn cuda_fwd(&self, x: &CudaStorage, layout: &Layout) -> Result<(CudaStorage, Shape)> {
+        let width = layout.dims().last().copied().unwrap_or(1);
+        let sum = cuda::linear::column_sum(cuda::Operand::new(x, layout)?, width, x.dtype())?;
+        Ok((sum, Shape::from(width)))
+    }
+
     fn bwd(&self, x: &Tensor, _y: &Tensor, grad: &Tensor) -> Result<Option<Tensor>> {
         grad.broadcast_as(x.shape()).map(Some)
     }
@@ -46,8 +59,8 @@ impl CustomOp1 for SumLeading {
 /// # Errors
 /// Shapes that do not fit.
 pub fn add_rows(x: &Tensor, table: &Tensor) -> Result<Tensor> {
-    if serves(&[x])
-        && serves(&[table])
+    if loops_serve(&[x])
+        && loops_serve(&[table])
         && let Some(groups) = Groups::new(x, table)
     {
         return x.contiguous()?.apply_op2(&kernel::table(table)?, AddRows { groups });

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use candle_core::{CpuStorage, CustomOp1, CustomOp2, D, DType, Layout, Result, Shape, Tensor};
 
 use crate::kernel::groups::column_sum;
-use crate::kernel::{lend, serves, tensor};
+use crate::kernel::{lend, loops_serve, tensor};
 use crate::rows::add_rows;
 
 /// Part `i` of the last dimension plus row `i` of `table`, for each row of the table; contiguous and differentiable.
@@ -24,7 +24,7 @@ pub fn split_rows(x: &Tensor, table: &Tensor) -> Result<Vec<Tensor>> {
             table.dims()
         );
     }
-    if x.dtype() != DType::F32 || !serves(&[x, table]) {
+    if x.dtype() != DType::F32 || !loops_serve(&[x, table]) {
         let rows = add_rows(x, &table.flatten_all()?)?;
         return (0..count).map(|part| rows.narrow(D::Minus1, part * width, width)?.contiguous()).collect();
     }

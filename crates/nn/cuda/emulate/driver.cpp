@@ -1,11 +1,12 @@
-// As much of the CUDA driver as candle needs to run this project's kernels, on the host: memory with guarded ends, and
-// launches by name. Kernels of candle itself end the program. Built and used by driver.sh.
+// As much of CUDA as this project's layers need, on the host: memory with guarded ends, launches by name, products. A
+// kernel of candle that the layers do not need ends the program. Built and used by driver.sh.
 #define COLA_EMULATE
 #include <algorithm>
 #include <map>
 #include <string>
 
 #include "attention.h"
+#include "libraries.h"
 #include "norms.h"
 #include "optimizer.h"
 #include "pointwise.h"
@@ -35,6 +36,15 @@ constexpr unsigned char UNTOUCHED = 0xff;
 
 std::map<uint64_t, size_t> sizes;
 std::map<std::string, size_t> shared_allowed;
+
+// How often each kernel and product was called, printed at the end if the environment names COLA_COUNT_LAUNCHES.
+struct Launches : std::map<std::string, size_t> {
+    ~Launches() {
+        if (!getenv("COLA_COUNT_LAUNCHES")) return;
+        for (auto &[name, count] : *this) printf("%6zu %s\n", count, name.c_str());
+    }
+} launches;
+
 void *current = nullptr;
 
 [[noreturn]] void stop(const char *what, const std::string &name) {
@@ -110,10 +120,31 @@ int cuFuncSetAttribute(void *function, int, int value) {
 int cuLaunchKernel(void *function, unsigned x, unsigned y, unsigned z, unsigned width, unsigned height, unsigned depth,
                    unsigned shared, void *, void **parameters, void **) {
     std::string name = static_cast<char *>(function);
+    launches[name]++;
     auto kernel = kernels.find(name);
-    if (kernel == kernels.end()) stop("not a kernel of this project:", name);
+    if (kernel == kernels.end()) {
+        if (!libraries::run(name, parameters)) stop("a kernel that is not emulated:", name);
+        return 0;
+    }
     if (shared > USUAL_SHARED && shared_allowed[name] < shared) stop("more shared memory than allowed:", name);
     emulated::launch(dim3(x, y, z), dim3(width, height, depth), shared, [&] { kernel->second(parameters); });
+    return 0;
+}
+
+int cublasGemmStridedBatchedEx(void *, int turned_a, int turned_b, int m, int n, int k, const void *, const void *a,
+                               int type_a, int lda, long long stride_a, const void *b, int type_b, int ldb,
+                               long long stride_b, const void *, void *c, int type_c, int ldc, long long stride_c,
+                               int count, int, int) {
+    launches["cuBLAS"]++;
+    libraries::Product product{turned_a != 0, turned_b != 0, m, n, k, a, b, c, type_a, type_b, type_c, lda, ldb, ldc};
+    for (int i = 0; i < count; i++) product.run(i * stride_a, i * stride_b, i * stride_c);
+    return 0;
+}
+
+int cublasGemmEx(void *, int turned_a, int turned_b, int m, int n, int k, const void *, const void *a, int type_a,
+                 int lda, const void *b, int type_b, int ldb, const void *, void *c, int type_c, int ldc, int, int) {
+    launches["cuBLAS"]++;
+    libraries::Product{turned_a != 0, turned_b != 0, m, n, k, a, b, c, type_a, type_b, type_c, lda, ldb, ldc}.run(0, 0, 0);
     return 0;
 }
 

@@ -1,9 +1,12 @@
 #!/bin/sh
 # Runs the tests of a program that was built with the feature `cuda` on a machine without a GPU: the kernels of this
-# project on an emulated driver, everything else that CUDA's libraries offer doing nothing.
+# project, cuBLAS's products and the plainest of candle's kernels on an emulated driver; everything else that CUDA's
+# libraries offer does nothing.
 #
-#   cargo test -p cola-nn --features cuda --lib --no-run      prints the program
-#   crates/nn/cuda/emulate/driver.sh PROGRAM [ARGUMENTS]      e.g. cuda::tests
+#   cargo test -p cola-nn --features cuda --test on_cuda --no-run      prints the program
+#   crates/nn/cuda/emulate/driver.sh PROGRAM [ARGUMENTS]               e.g. --skip composed
+#
+# COLA_COUNT_LAUNCHES=1 prints how often each kernel was launched.
 #
 # Needs: a C++ compiler, nm (binutils), Linux.
 set -eu

@@ -49,10 +49,10 @@ pub(crate) struct Heads {
 /// Operands and constants of a call. `table` holds the norms' parameters, rows of the head size in f32; `turns` cosines
 /// and sines, `(length, size / 2, 2)` in f32.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Given<'a> {
-    pub(crate) operands: [Operand<'a>; 3],
-    pub(crate) table: Option<Operand<'a>>,
-    pub(crate) turns: Option<Operand<'a>>,
+pub(super) struct Given<'a> {
+    pub(super) operands: [Operand<'a>; 3],
+    pub(super) table: Option<Operand<'a>>,
+    pub(super) turns: Option<Operand<'a>>,
 }
 
 /// Tensors of a call backward: the operands (one, two or three), the table, the rotations.
@@ -70,28 +70,57 @@ pub(super) struct Gradients {
 }
 
 impl Heads {
-    /// Whether the kernels can serve this shape.
-    pub(crate) fn is_served(&self) -> bool {
+    /// Whether the kernels can serve this shape, forward and backward, on the operand's device.
+    ///
+    /// # Errors
+    /// As [`most_shared`].
+    pub(crate) fn is_served(&self, operand: &Tensor) -> Result<bool> {
+        let most = most_shared(operand.device().as_cuda_device()?)?;
+        let fits = self.is_short(most) || super::heads_long::shared(self, operand.dtype()) <= most;
+        Ok(self.has_kernels() && fits)
+    }
+
+    fn has_kernels(&self) -> bool {
         let [queries, keys] = self.lengths;
         (1..=LARGEST).contains(&self.size) && queries > 0 && keys > 0 && (!self.causal || queries == keys)
     }
 
-    /// Queries, keys and values of a call with one, two or three operands.
-    pub(crate) fn spread<'a>(&self, operands: &[Operand<'a>]) -> Result<[Operand<'a>; 3]> {
+    fn is_short(&self, most_shared: usize) -> bool {
+        let short = self.lengths.iter().all(|length| *length <= SHORT);
+        short && super::heads_short::shared(self).1 <= most_shared
+    }
+
+    /// One, two or three operands as queries, keys and values. Where there are no norms, the table is a stand-in.
+    fn given<'a>(
+        &self,
+        operands: &[Operand<'a>],
+        table: Option<Operand<'a>>,
+        turns: Option<Operand<'a>>,
+    ) -> Result<Given<'a>> {
         let pick = |part: usize| match operands.get(self.sources[part].operand) {
             Some(operand) => Ok(*operand),
             None => candle_core::bail!("attention over {} operands lacks one", operands.len()),
         };
-        Ok([pick(0)?, pick(1)?, pick(2)?])
+        let table = table.filter(|_| self.table_rows() > 0);
+        let given = Given { operands: [pick(0)?, pick(1)?, pick(2)?], table, turns };
+        self.check(&given)?;
+        Ok(given)
     }
 
     /// The result, and for a long sequence what the backward pass wants to have kept.
     ///
     /// # Errors
     /// Shapes that are not [served](Self::is_served), numbers that are neither f32 nor bf16.
-    pub(crate) fn forward(&self, given: &Given<'_>) -> Result<(CudaStorage, Option<Tensor>)> {
-        self.check(given)?;
-        if self.is_short(given)? {
+    pub(crate) fn forward(
+        &self,
+        operands: &[Operand<'_>],
+        table: Option<Operand<'_>>,
+        turns: Option<&Tensor>,
+    ) -> Result<(CudaStorage, Option<Tensor>)> {
+        let lent_turns = turns.map(lend);
+        let turns = lent_turns.as_ref().map(|lent| lent.operand()).transpose()?;
+        let given = &self.given(operands, table, turns)?;
+        if self.is_short(most_shared(given.operands[0].device())?) {
             Ok((super::heads_short::forward(self, given)?, None))
         } else {
             let (out, log_sums) = super::heads_long::forward(self, given)?;
@@ -116,12 +145,9 @@ impl Heads {
         let lent: Vec<_> = tensors.operands.iter().map(|operand| lend(operand)).collect();
         let operands = lent.iter().map(|lent| lent.operand()).collect::<Result<Vec<_>>>()?;
         let (lent_table, lent_turns) = (tensors.table.map(lend), tensors.turns.map(lend));
-        let given = Given {
-            operands: self.spread(&operands)?,
-            table: lent_table.as_ref().map(|lent| lent.operand()).transpose()?,
-            turns: lent_turns.as_ref().map(|lent| lent.operand()).transpose()?,
-        };
-        self.check(&given)?;
+        let table = lent_table.as_ref().map(|lent| lent.operand()).transpose()?;
+        let turns = lent_turns.as_ref().map(|lent| lent.operand()).transpose()?;
+        let given = self.given(&operands, table, turns)?;
         let (lent_out, lent_grad, lent_saved) = (lend(out), lend(&grad), saved.map(lend));
         let (out, grads) = (lent_out.operand()?, lent_grad.operand()?);
         let [queries, ..] = given.operands;
@@ -129,7 +155,7 @@ impl Heads {
         out.expect(count, queries.dtype())?;
         grads.expect(count, queries.dtype())?;
         let saved = lent_saved.as_ref().map(|lent| lent.operand()).transpose()?;
-        let found = if self.is_short(&given)? {
+        let found = if self.is_short(most_shared(queries.device())?) {
             super::heads_short::backward(self, &given, &operands, grads)?
         } else {
             super::heads_long::backward(self, &given, &operands, out, saved, grads)?
@@ -148,11 +174,6 @@ impl Heads {
         self.norms.iter().flatten().map(|norm| 1 + usize::from(norm.shift.is_some())).sum()
     }
 
-    fn is_short(&self, given: &Given<'_>) -> Result<bool> {
-        let short = self.lengths.iter().all(|length| *length <= SHORT);
-        Ok(short && super::heads_short::shared(self).1 <= most_shared(given.operands[0].device())?)
-    }
-
     fn check(&self, given: &Given<'_>) -> Result<()> {
         let rows = self.units(given.operands[0]) / self.heads.max(1);
         for (part, operand) in given.operands.iter().enumerate() {
@@ -166,7 +187,7 @@ impl Heads {
         let turns = given.turns.is_none_or(|turns| {
             turns.dtype() == DType::F32 && turns.count >= longest * self.size && self.size.is_multiple_of(2)
         });
-        if !self.is_served() || !turns || given.table.is_some() != (self.table_rows() > 0) {
+        if !self.has_kernels() || !turns || given.table.is_some() != (self.table_rows() > 0) {
             candle_core::bail!("no CUDA kernel for the attention {self:?}");
         }
         Ok(())

@@ -16,6 +16,33 @@ const ROWS: usize = 4;
 /// Blocks for a part of the norms' parameters' gradient, each with a partial sum.
 const BLOCKS: usize = 1024;
 
+/// Rows of a tile; the kernels' `SIDE`.
+fn side(dtype: DType) -> usize {
+    if dtype == DType::BF16 { 64 } else { 32 }
+}
+
+/// Tiles that a block keeps: of tokens, of scores, of sums, of weights.
+const FORWARD: [usize; 4] = [3, 1, 1, 1];
+const QUERIES_BACK: [usize; 4] = [4, 2, 1, 2];
+const KEYS_BACK: [usize; 4] = [4, 2, 2, 2];
+
+/// Shared memory of the kernel that needs most, bytes.
+pub(super) fn shared(heads: &Heads, dtype: DType) -> usize {
+    shared_for(heads, dtype, KEYS_BACK)
+}
+
+/// Shared memory for tiles and two columns, bytes.
+fn shared_for(heads: &Heads, dtype: DType, [tokens, scores, sums, weights]: [usize; 4]) -> usize {
+    let (side, size, own) = (side(dtype), heads.size, dtype.size_in_bytes());
+    let depth = size.next_multiple_of(if own == 2 { 16 } else { 4 });
+    let columns = 2 * (side * 4).next_multiple_of(128);
+    tokens * tile(side, size, own)
+        + scores * tile(side, side, 4)
+        + sums * tile(side, depth, 4)
+        + weights * tile(side, side, own)
+        + columns
+}
+
 /// What all launches of a call share.
 struct Call<'a> {
     heads: &'a Heads,
@@ -36,11 +63,6 @@ impl<'a> Call<'a> {
         Ok(format!("{kernel}_{}", suffix(self.dtype)?))
     }
 
-    /// Rows of a tile; the kernels' `SIDE`.
-    fn side(&self) -> usize {
-        if self.dtype == DType::BF16 { 64 } else { 32 }
-    }
-
     /// Rows of a head, of queries (0) or keys (1).
     fn rows(&self, part: usize) -> usize {
         self.units * self.heads.lengths[part]
@@ -52,19 +74,7 @@ impl<'a> Call<'a> {
     }
 
     fn tiles(&self, part: usize) -> usize {
-        self.units * self.heads.lengths[part].div_ceil(self.side())
-    }
-
-    /// Shared memory: tiles of tokens, tiles of scores, tiles of sums, tiles of weights; two columns; bytes.
-    fn shared(&self, [tokens, scores, sums, weights]: [usize; 4]) -> usize {
-        let (side, size, own) = (self.side(), self.heads.size, self.dtype.size_in_bytes());
-        let depth = size.next_multiple_of(if own == 2 { 16 } else { 4 });
-        let columns = 2 * (side * 4).next_multiple_of(128);
-        tokens * tile(side, size, own)
-            + scores * tile(side, side, 4)
-            + sums * tile(side, depth, 4)
-            + weights * tile(side, side, own)
-            + columns
+        self.units * self.heads.lengths[part].div_ceil(side(self.dtype))
     }
 
     /// Queries or keys with norm, positions and scale.
@@ -88,7 +98,7 @@ impl<'a> Call<'a> {
     fn attend(&self, ready: &[CudaStorage; 2]) -> Result<(CudaStorage, CudaStorage)> {
         let mut out = room(self.device, self.count(0), self.dtype)?;
         let mut log_sums = room(self.device, self.rows(0), DType::F32)?;
-        let shared = self.shared([3, 1, 1, 1]);
+        let shared = shared_for(self.heads, self.dtype, FORWARD);
         Launch::new(HEADS_LONG, self.name("heads_long_forward")?, self.tiles(0), THREADS)
             .shared(shared)
             .run(
@@ -155,12 +165,12 @@ pub(super) fn backward(
         vec![Argument::Write(for_keys), Argument::Write(&mut results[heads.sources[2].operand])];
     arguments.extend(shared()?);
     Launch::new(HEADS_LONG_BACK, call.name("heads_long_keys")?, call.tiles(1), BACK_THREADS)
-        .shared(call.shared([4, 2, 2, 2]))
+        .shared(shared_for(heads, dtype, KEYS_BACK))
         .run(device, arguments)?;
     let mut arguments = vec![Argument::Write(for_queries)];
     arguments.extend(shared()?);
     Launch::new(HEADS_LONG_BACK, call.name("heads_long_queries")?, call.tiles(0), BACK_THREADS)
-        .shared(call.shared([4, 2, 1, 2]))
+        .shared(shared_for(heads, dtype, QUERIES_BACK))
         .run(device, arguments)?;
     let table = finish(&call, &mut results, &grads)?;
     Ok(Gradients { operands: results, table })

@@ -157,12 +157,11 @@ impl Launch {
 }
 
 /// The address of an operand, for reading.
-fn address<'a>(operand: Operand<'a>, stream: &'a CudaStream) -> Result<(u64, SyncOnDrop<'a>)> {
+pub(super) fn address<'a>(operand: Operand<'a>, stream: &'a CudaStream) -> Result<(u64, SyncOnDrop<'a>)> {
     let (address, guard) = match &operand.storage.slice {
         CudaStorageSlice::F32(slice) => slice.device_ptr(stream),
         CudaStorageSlice::BF16(slice) => slice.device_ptr(stream),
         CudaStorageSlice::F64(slice) => slice.device_ptr(stream),
-        CudaStorageSlice::U32(slice) => slice.device_ptr(stream),
         CudaStorageSlice::U8(slice) => slice.device_ptr(stream),
         _ => candle_core::bail!("no CUDA kernel reads numbers of type {:?}", operand.dtype()),
     };
@@ -170,7 +169,7 @@ fn address<'a>(operand: Operand<'a>, stream: &'a CudaStream) -> Result<(u64, Syn
 }
 
 /// The address of a storage's number `start`, for writing.
-fn address_mut<'a>(
+pub(super) fn address_mut<'a>(
     storage: &'a mut CudaStorage,
     start: usize,
     stream: &'a CudaStream,

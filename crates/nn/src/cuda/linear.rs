@@ -1,117 +1,135 @@
-//! A linear layer's bias after cuBLAS's product, with or without GELU, and the gradient of both.
+//! A linear layer: an activation before cuBLAS's product, the bias after it; gradients for those operands only that have a
+//! history. bf16 rows meet f32 weights as bf16, and the weight's gradient is summed and kept in f32.
 
 use candle_core::backend::BackendStorage;
-use candle_core::{CudaStorage, DType, Result, Shape, Tensor};
+use candle_core::{CudaStorage, DType, Layout, Result, Tensor};
 
+use super::activation;
 use super::launch::{Argument, Launch, room};
 use super::operand::{Operand, lend, pack, suffix, tensor, word};
+use super::product::product_of_turned;
 use super::signature::LINEAR;
 use super::sums::{Runs, Table};
+use crate::kernel::activate::Activation;
 
 const THREADS: usize = 256;
-/// Threads of a backward block, one for each 16 bytes of a row.
+/// Threads of a block that sums columns, one for each 16 bytes of a row.
 const COLUMNS: usize = 128;
 
-/// Adds a bias to `count` numbers of a fresh product, in place.
-///
-/// # Errors
-/// Types other than f32 with an f32 bias or bf16 with a bias of either.
-pub(crate) fn add_bias(product: &mut CudaStorage, count: usize, bias: Operand<'_>) -> Result<()> {
-    forward(product, count, bias, false).map(|_| ())
-}
+/// A storage and the part of it that is meant.
+type Given<'a> = (&'a CudaStorage, &'a Layout);
 
-/// As [`add_bias`], and returns the GELU of the sums, which stay in `product` for the backward pass.
+/// `f(x) Wᵀ + b` with `x` `(..., in)`, `W` `(out, in)`, `b` `(out)`, all contiguous.
 ///
 /// # Errors
-/// As [`add_bias`].
-pub(crate) fn add_bias_gelu(
-    product: &mut CudaStorage,
-    count: usize,
-    bias: Operand<'_>,
+/// Numbers that are neither f32 nor bf16.
+pub(crate) fn forward(
+    before: Option<Activation>,
+    x: Given<'_>,
+    weight: Given<'_>,
+    bias: Given<'_>,
 ) -> Result<CudaStorage> {
-    match forward(product, count, bias, true)? {
-        Some(y) => Ok(y),
-        None => candle_core::bail!("the GELU after a bias gave no result"),
-    }
+    let (out_dim, in_dim) = weight.1.shape().dims2()?;
+    let (dtype, from) = (x.0.dtype(), Operand::new(x.0, x.1)?);
+    let made = before.map(|activation| activation::forward(activation, from, in_dim)).transpose()?;
+    let (input, start) = made.as_ref().map_or((x.0, from.start), |made| (made, 0));
+    let rows = from.count / (in_dim * before.map_or(1, Activation::fan_in));
+    let input_layout = Layout::contiguous_with_offset((rows, in_dim), start);
+    let (mut weight_copy, mut bias_copy) = (None, None);
+    let (weight, weight_layout) = in_type(weight, dtype, &mut weight_copy)?;
+    let sizes = (1, rows, out_dim, in_dim);
+    let mut y = input.matmul(weight, sizes, &input_layout, &weight_layout.transpose(0, 1)?)?;
+    // The kernel takes f32 biases for bf16 rows, but not the other way round.
+    let bias_type = if dtype == DType::F32 { dtype } else { bias.0.dtype() };
+    let (bias, bias_layout) = in_type(bias, bias_type, &mut bias_copy)?;
+    add_bias(&mut y, rows * out_dim, Operand::new(bias, &bias_layout)?)?;
+    Ok(y)
 }
 
-fn forward(
-    product: &mut CudaStorage,
-    count: usize,
-    bias: Operand<'_>,
-    gelu: bool,
-) -> Result<Option<CudaStorage>> {
+/// The operand itself if it is of the type, else a copy in `place`.
+fn in_type<'a>(
+    given: Given<'a>,
+    dtype: DType,
+    place: &'a mut Option<CudaStorage>,
+) -> Result<(&'a CudaStorage, Layout)> {
+    let (storage, layout) = given;
+    if storage.dtype() == dtype {
+        return Ok((storage, layout.clone()));
+    }
+    Ok((place.insert(storage.to_dtype(layout, dtype)?), Layout::contiguous(layout.shape())))
+}
+
+/// Adds a bias to `count` numbers of a fresh product, in place.
+fn add_bias(product: &mut CudaStorage, count: usize, bias: Operand<'_>) -> Result<()> {
     let (device, dtype) = (product.device().clone(), product.dtype());
-    let mut y = gelu.then(|| room(&device, count, dtype)).transpose()?;
-    let kernel = format!("bias_forward_{}_{}", suffix(dtype)?, suffix(bias.dtype())?);
+    let kernel = format!("bias_{}_{}", suffix(dtype)?, suffix(bias.dtype())?);
     Launch::new(LINEAR, kernel, count.div_ceil(THREADS * pack(dtype)), THREADS).run(
         &device,
         vec![
             Argument::Write(product),
-            Argument::write(y.as_mut()),
             Argument::Read(bias),
             Argument::Long(count as u64),
             Argument::Word(word(bias.count)?),
         ],
-    )?;
-    Ok(y)
+    )
 }
 
-/// The bias's gradient: the sum of the rows of `grad`, in the type and shape of `bias`.
+/// Gradients of [`forward`]'s `x`, weight and bias: of those with a history. `grad` need not be contiguous.
+///
+/// # Errors
+/// As [`forward`].
+pub(crate) fn backward(
+    before: Option<Activation>,
+    x: &Tensor,
+    weight: &Tensor,
+    bias: &Tensor,
+    grad: &Tensor,
+) -> Result<[Option<Tensor>; 3]> {
+    let (out_dim, in_dim) = weight.dims2()?;
+    let grad = grad.contiguous()?.reshape(((), out_dim))?;
+    let mut found = [None, None, None];
+    if x.track_op() {
+        let for_input = grad.matmul(&weight.detach().to_dtype(x.dtype())?)?;
+        found[0] = Some(match before {
+            Some(activation) => activation::backward(activation, x, &for_input, in_dim)?,
+            None => for_input.reshape(x.shape())?,
+        });
+    }
+    let (lent_x, lent_grad) = (lend(x), lend(&grad));
+    let (from, grads) = (lent_x.operand()?, lent_grad.operand()?);
+    if weight.track_op() {
+        let made = before.map(|activation| activation::forward(activation, from, in_dim)).transpose()?;
+        let rows = grads.count / out_dim;
+        let input = made.as_ref().map_or(from, |made| Operand::whole(made, rows * in_dim));
+        let product = product_of_turned(grads, input, [out_dim, in_dim, rows])?;
+        found[1] = Some(tensor(product, weight.shape()).to_dtype(weight.dtype())?);
+    }
+    if bias.track_op() {
+        found[2] = Some(tensor(column_sum(grads, out_dim, bias.dtype())?, bias.shape()));
+    }
+    Ok(found)
+}
+
+/// Sum over all rows of `width`, in a type.
 ///
 /// # Errors
 /// Numbers that are neither f32 nor bf16.
-pub(crate) fn column_sum(grad: &Tensor, bias: &Tensor) -> Result<Tensor> {
-    backward(None, grad, bias.shape(), bias.dtype()).map(|(_, sum)| sum)
-}
-
-/// The gradients of [`add_bias_gelu`]: of the sums `before` GELU, and of the bias.
-///
-/// # Errors
-/// As [`column_sum`]; a gradient of another type or size.
-pub(crate) fn gelu_backward(before: &Tensor, grad: &Tensor, bias: &Tensor) -> Result<(Tensor, Tensor)> {
-    match backward(Some(before), grad, bias.shape(), bias.dtype())? {
-        (Some(dx), sum) => Ok((dx, sum)),
-        (None, _) => candle_core::bail!("the gradient of a GELU gave no result"),
-    }
-}
-
-fn backward(
-    before: Option<&Tensor>,
-    grad: &Tensor,
-    bias: &Shape,
-    dtype: DType,
-) -> Result<(Option<Tensor>, Tensor)> {
-    let grad = grad.contiguous()?;
-    let (lent_grad, lent_before) = (lend(&grad), before.map(lend));
-    let grads = lent_grad.operand()?;
-    let from = lent_before.as_ref().map(|lent| lent.operand()).transpose()?;
-    let (device, width) = (grads.device(), bias.elem_count());
-    let rows = grads.count / width;
-    let mut packed = width.is_multiple_of(pack(grads.dtype())) && grads.is_aligned();
-    if let Some(from) = from {
-        from.expect(grads.count, grads.dtype())?;
-        packed &= from.is_aligned();
-    }
-    let whole = Table::whole(rows);
+pub(crate) fn column_sum(x: Operand<'_>, width: usize, dtype: DType) -> Result<CudaStorage> {
+    let (device, rows, whole) = (x.device(), x.count / width, Table::whole(x.count / width));
+    let packed = width.is_multiple_of(pack(x.dtype())) && x.is_aligned();
     let runs = Runs::new(rows, [whole, whole]);
-    let mut dx = from.map(|_| room(device, grads.count, grads.dtype())).transpose()?;
     let mut partial = room(device, runs.count() * width, DType::F32)?;
-    let columns = if packed { width / pack(grads.dtype()) } else { width };
-    let launch =
-        Launch::new(LINEAR, format!("bias_backward_{}", suffix(grads.dtype())?), runs.count(), COLUMNS);
+    let columns = if packed { width / pack(x.dtype()) } else { width };
+    let launch = Launch::new(LINEAR, format!("columns_{}", suffix(x.dtype())?), runs.count(), COLUMNS);
     Launch { blocks: [runs.count(), columns.div_ceil(COLUMNS)], ..launch }.run(
         device,
         vec![
-            Argument::write(dx.as_mut()),
             Argument::Write(&mut partial),
-            Argument::read(from),
-            Argument::Read(grads),
+            Argument::Read(x),
             runs.argument()?,
             Argument::Word(word(width)?),
             Argument::Word(u32::from(packed)),
         ],
     )?;
-    let sum = tensor(runs.gather(&partial, width, whole, dtype)?, bias);
-    Ok((dx.map(|dx| tensor(dx, grad.shape())), sum))
+    runs.gather(&partial, width, whole, dtype)
 }

@@ -14,7 +14,7 @@ const TOKENS: usize = 4;
 ///
 /// # Errors
 /// Tokens that are neither f32 nor bf16, another last dimension than the codebook's, an empty codebook.
-pub fn nearest(tokens: &Tensor, codebook: &Tensor) -> Result<Tensor> {
+pub(crate) fn nearest(tokens: &Tensor, codebook: &Tensor) -> Result<Tensor> {
     let (codes, size) = codebook.dims2()?;
     if tokens.dim(D::Minus1)? != size || codes == 0 || size == 0 {
         candle_core::bail!("tokens of shape {:?}, codebook of shape {:?}", tokens.dims(), codebook.dims());

@@ -1,6 +1,6 @@
 //! Norms over the last dimension with an optional scale and shift.
 
-use candle_core::{CudaStorage, DType, Result, Tensor};
+use candle_core::{CudaStorage, DType, Device, Result, Tensor};
 
 use super::launch::{Argument, Launch, most_shared, room};
 use super::operand::{Operand, lend, pack, suffix, tensor, word};
@@ -58,6 +58,19 @@ impl Norm {
     }
 }
 
+/// Shared memory of a backward block, bytes.
+fn shared(width: usize) -> usize {
+    (3 * WARP + 2 * width) * 4
+}
+
+/// Whether a block has room for the sums of rows of this width.
+///
+/// # Errors
+/// As [`most_shared`].
+pub(crate) fn serves(device: &Device, width: usize) -> Result<bool> {
+    Ok(shared(width) <= most_shared(device.as_cuda_device()?)?)
+}
+
 /// The normed rows.
 ///
 /// # Errors
@@ -90,7 +103,7 @@ pub(crate) fn forward(
 /// Gradients of `x`, scale and shift: of those that exist and have a history. `grad` need not be contiguous.
 ///
 /// # Errors
-/// As [`forward`]; rows so wide that a block has no room for their sums.
+/// As [`forward`]; rows so wide that they are not [served](serves).
 pub(crate) fn backward(
     norm: &Norm,
     x: &Tensor,
@@ -108,16 +121,12 @@ pub(crate) fn backward(
     grads.expect(from.count, from.dtype())?;
     let (device, width) = (from.device(), norm.width);
     let runs = Runs::new(from.count / width, [norm.scales, norm.shifts]);
-    let shared = (3 * WARP + 2 * width) * 4;
-    if shared > most_shared(device)? {
-        candle_core::bail!("a row of {width} numbers is too wide for the norm's CUDA kernel");
-    }
     let tracked = |table: Option<&Tensor>| table.is_some_and(Tensor::track_op);
     let sums = |wanted: bool| wanted.then(|| room(device, runs.count() * width, DType::F32)).transpose();
     let mut dx = x.track_op().then(|| room(device, from.count, from.dtype())).transpose()?;
     let (mut for_scale, mut for_shift) = (sums(tracked(scale))?, sums(tracked(shift))?);
     let kernel = format!("normalise_backward_{}_{}", suffix(from.dtype())?, suffix(tables)?);
-    Launch::new(NORMALISE, kernel, runs.count(), norm.threads(from.dtype())).shared(shared).run(
+    Launch::new(NORMALISE, kernel, runs.count(), norm.threads(from.dtype())).shared(shared(width)).run(
         device,
         vec![
             Argument::write(dx.as_mut()),

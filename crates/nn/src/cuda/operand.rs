@@ -6,15 +6,6 @@ use candle_core::backend::{BackendDevice, BackendStorage};
 use candle_core::op::BackpropOp;
 use candle_core::{CudaDevice, CudaStorage, DType, Layout, Result, Shape, Storage, Tensor};
 
-/// Whether the kernels can serve tensors like these: on a CUDA device, f32 or bf16, not empty.
-pub(crate) fn serves(tensors: &[&Tensor]) -> bool {
-    tensors.iter().all(|tensor| {
-        tensor.device().is_cuda()
-            && matches!(tensor.dtype(), DType::F32 | DType::BF16)
-            && tensor.elem_count() > 0
-    })
-}
-
 /// A contiguous operand.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Operand<'a> {

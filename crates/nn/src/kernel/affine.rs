@@ -3,6 +3,8 @@
 
 use std::borrow::Cow;
 
+#[cfg(feature = "cuda")]
+use candle_core::CudaStorage;
 use candle_core::backend::BackendStorage;
 use candle_core::{CpuStorage, CustomOp3, Layout, Result, Shape, Tensor};
 
@@ -11,6 +13,8 @@ use super::element::{Element, for_element, storage};
 use super::groups::column_sum;
 use super::product::{Into, Matrix, Threads, product};
 use super::{for_each, lanes, lend, task_rows, tensor, values, vectorised, wide_values};
+#[cfg(feature = "cuda")]
+use crate::cuda;
 
 /// `f(x) Wᵀ + b` with `x` `(..., in)`, `W` `(out, in)`, `b` `(out)`; without an activation `f(x)` is `x`.
 pub(crate) struct Affine {
@@ -95,12 +99,23 @@ impl CustomOp3 for Affine {
         bias_layout: &Layout,
     ) -> Result<(CpuStorage, Shape)> {
         let (weight, bias) = (wide_values(weight, weight_layout)?, wide_values(bias, bias_layout)?);
-        let mut shape = x_layout.dims().to_vec();
-        if let Some(last) = shape.last_mut() {
-            *last = bias.len();
-        }
         let y = for_element!(x, E => storage(self.forward(values::<E>(x, x_layout)?, &weight, &bias)));
-        Ok((y, shape.into()))
+        Ok((y, result_shape(x_layout, bias_layout)))
+    }
+
+    #[cfg(feature = "cuda")]
+    fn cuda_fwd(
+        &self,
+        x: &CudaStorage,
+        x_layout: &Layout,
+        weight: &CudaStorage,
+        weight_layout: &Layout,
+        bias: &CudaStorage,
+        bias_layout: &Layout,
+    ) -> Result<(CudaStorage, Shape)> {
+        let (weight, bias) = ((weight, weight_layout), (bias, bias_layout));
+        let y = cuda::linear::forward(self.before, (x, x_layout), weight, bias)?;
+        Ok((y, result_shape(x_layout, bias_layout)))
     }
 
     fn bwd(
@@ -111,6 +126,10 @@ impl CustomOp3 for Affine {
         _y: &Tensor,
         grad: &Tensor,
     ) -> Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
+        #[cfg(feature = "cuda")]
+        if x.device().is_cuda() {
+            return cuda::linear::backward(self.before, x, weight, bias, grad).map(From::from);
+        }
         let (out_dim, in_dim) = weight.dims2()?;
         let wants = [x.track_op(), weight.track_op(), bias.track_op()];
         let grad = grad.contiguous()?;
@@ -127,4 +146,12 @@ impl CustomOp3 for Affine {
         };
         Ok((for_x, parameter(wants[1], for_weight, weight)?, parameter(wants[2], for_bias, bias)?))
     }
+}
+
+fn result_shape(x: &Layout, bias: &Layout) -> Shape {
+    let mut shape = x.dims().to_vec();
+    if let (Some(last), Some(out_dim)) = (shape.last_mut(), bias.dims().last()) {
+        *last = *out_dim;
+    }
+    shape.into()
 }

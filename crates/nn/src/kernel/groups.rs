@@ -48,6 +48,12 @@ impl Groups {
         Self { inner: rows.max(1), count: 1 }
     }
 
+    /// The same for the CUDA kernels.
+    #[cfg(feature = "cuda")]
+    pub(crate) fn on_device(self) -> crate::cuda::Table {
+        crate::cuda::Table { inner: self.inner, count: self.count }
+    }
+
     /// The table's part that goes with a row of `x`.
     #[inline(always)]
     pub(crate) fn range(&self, row: usize, width: usize) -> Range<usize> {

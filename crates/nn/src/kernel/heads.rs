@@ -38,8 +38,15 @@ pub(crate) struct Heads {
     /// Of queries and of keys.
     pub(crate) norms: [Option<RowNorm>; 2],
     pub(crate) rope: Option<Arc<RopeTable>>,
-    /// Of every query of a long sequence, for the backward pass: the logarithm of the sum of the exponentials.
-    pub(crate) log_sums: OnceLock<Vec<f32>>,
+    pub(crate) log_sums: LogSums,
+}
+
+/// Of every query of a long sequence, for the backward pass: the logarithm of the sum of the exponentials.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct LogSums {
+    pub(super) host: OnceLock<Vec<f32>>,
+    #[cfg(feature = "cuda")]
+    pub(super) device: OnceLock<candle_core::Tensor>,
 }
 
 /// One head's queries, keys and values, rows padded.

@@ -1,5 +1,7 @@
 //! [`Heads`] as an operation that keeps its gradient; blocks on all threads.
 
+#[cfg(feature = "cuda")]
+use candle_core::CudaStorage;
 use candle_core::backend::BackendStorage;
 use candle_core::{CpuStorage, CustomOp2, CustomOp3, Layout, Result, Shape, Tensor};
 
@@ -97,6 +99,15 @@ impl Heads {
         })
     }
 
+    /// Whether there is room for this shape where the operand is: always for the loops, not always for the CUDA kernels.
+    pub(crate) fn fits(&self, operand: &Tensor) -> Result<bool> {
+        #[cfg(feature = "cuda")]
+        if operand.device().is_cuda() {
+            return self.on_device().is_served(operand);
+        }
+        Ok(operand.device().is_cpu())
+    }
+
     /// No operand holds two of queries, keys and values.
     fn is_separate(&self) -> bool {
         self.sources[2].operand == 2
@@ -130,6 +141,18 @@ impl CustomOp2 for Heads {
         Ok((out, self.result_shape(layout)))
     }
 
+    #[cfg(feature = "cuda")]
+    fn cuda_fwd(
+        &self,
+        qkv: &CudaStorage,
+        layout: &Layout,
+        table: &CudaStorage,
+        table_layout: &Layout,
+    ) -> Result<(CudaStorage, Shape)> {
+        let out = self.cuda_forward(&[(qkv, layout)], Some((table, table_layout)))?;
+        Ok((out, self.result_shape(layout)))
+    }
+
     fn bwd(
         &self,
         qkv: &Tensor,
@@ -137,6 +160,11 @@ impl CustomOp2 for Heads {
         y: &Tensor,
         grad: &Tensor,
     ) -> Result<(Option<Tensor>, Option<Tensor>)> {
+        #[cfg(feature = "cuda")]
+        if qkv.device().is_cuda() {
+            let ([for_qkv], for_table) = self.cuda_backward([qkv], Some(table), y, grad)?;
+            return Ok((for_qkv, for_table));
+        }
         let (lent_qkv, lent_table) = (lend(qkv), lend(table));
         for_element!(qkv, E => {
             let qkv_values = [lent_qkv.values::<E>()?];
@@ -172,6 +200,25 @@ impl CustomOp3 for Heads {
         Ok((out, self.result_shape(first_layout)))
     }
 
+    #[cfg(feature = "cuda")]
+    fn cuda_fwd(
+        &self,
+        first: &CudaStorage,
+        first_layout: &Layout,
+        second: &CudaStorage,
+        second_layout: &Layout,
+        third: &CudaStorage,
+        third_layout: &Layout,
+    ) -> Result<(CudaStorage, Shape)> {
+        let (first, second, third) = ((first, first_layout), (second, second_layout), (third, third_layout));
+        let out = if self.is_separate() {
+            self.cuda_forward(&[first, second, third], None)?
+        } else {
+            self.cuda_forward(&[first, second], Some(third))?
+        };
+        Ok((out, self.result_shape(first_layout)))
+    }
+
     fn bwd(
         &self,
         first: &Tensor,
@@ -180,6 +227,16 @@ impl CustomOp3 for Heads {
         y: &Tensor,
         grad: &Tensor,
     ) -> Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
+        #[cfg(feature = "cuda")]
+        if first.device().is_cuda() {
+            return if self.is_separate() {
+                self.cuda_backward([first, second, third], None, y, grad).map(|(found, _)| From::from(found))
+            } else {
+                let ([for_q, for_kv], for_table) =
+                    self.cuda_backward([first, second], Some(third), y, grad)?;
+                Ok((for_q, for_kv, for_table))
+            };
+        }
         let (lent_first, lent_second, lent_third) = (lend(first), lend(second), lend(third));
         for_element!(first, E => {
             let (q, k) = (lent_first.values::<E>()?, lent_second.values::<E>()?);

@@ -59,7 +59,7 @@ impl Heads {
             self.attend_unit(&loaded.parts, log_sums, out);
         });
         // The first run's stay; another would find the same.
-        let _ = self.log_sums.set(log_sums);
+        let _ = self.log_sums.host.set(log_sums);
     }
 
     /// Writes the operands' gradients; returns those of the table.
@@ -74,7 +74,7 @@ impl Heads {
         let units = self.long_units(y.len() / self.out_block());
         let mut sums = vec![0f32; units.len() * table.len()];
         let no_sums = vec![0f32; units.len() * queries];
-        let log_sums = self.log_sums.get().unwrap_or(&no_sums);
+        let log_sums = self.log_sums.host.get().unwrap_or(&no_sums);
         let mut places = self.result_places(results, units.len());
         let mut sum_rest = sums.as_mut_slice();
         let tasks = units.iter().enumerate().map(|(index, unit)| {

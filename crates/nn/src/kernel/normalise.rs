@@ -1,11 +1,12 @@
 //! Norms over the last dimension with an optional scale and shift, each shared by groups of rows.
 
-use candle_core::backend::BackendStorage;
-use candle_core::{CpuStorage, CustomOp1, CustomOp2, CustomOp3, Layout, Result, Shape, Tensor};
+use candle_core::{CpuStorage, Result, Tensor};
 
-use super::element::{Element, for_element, storage};
+use super::element::{Element, storage};
 use super::groups::{Groups, cut, gather, runs};
-use super::{for_each, lanes, lend, serves, task_rows, tensor, values, vectorised};
+use super::{for_each, lanes, lend, serves, tables, task_rows, tensor, vectorised};
+#[cfg(feature = "cuda")]
+use crate::cuda;
 
 /// What keeps the root away from zero.
 #[derive(Clone, Copy, Debug)]
@@ -64,8 +65,11 @@ impl Normalise {
         shift: Option<&Tensor>,
     ) -> Result<Option<Tensor>> {
         let Some(&width) = x.dims().last() else { return Ok(None) };
-        let tables = [scale, shift];
-        if !serves(&[x]) || !tables.into_iter().flatten().all(|table| serves(&[table])) {
+        if !serves(&[x]) || ![scale, shift].into_iter().flatten().all(|table| serves(&[table])) {
+            return Ok(None);
+        }
+        #[cfg(feature = "cuda")]
+        if x.device().is_cuda() && !cuda::normalise::serves(x.device(), width)? {
             return Ok(None);
         }
         let whole = Groups::whole(x.elem_count() / width);
@@ -75,8 +79,14 @@ impl Normalise {
         let x = x.contiguous()?;
         match (scale, shift) {
             (None, _) => x.apply_op1(op),
-            (Some(scale), None) => x.apply_op2(&super::table(scale)?, op),
-            (Some(scale), Some(shift)) => x.apply_op3(&super::table(scale)?, &super::table(shift)?, op),
+            (Some(scale), None) => {
+                let [scale] = tables(&x, [scale])?;
+                x.apply_op2(&scale, op)
+            }
+            (Some(scale), Some(shift)) => {
+                let [scale, shift] = tables(&x, [scale, shift])?;
+                x.apply_op3(&scale, &shift, op)
+            }
         }
         .map(Some)
     }
@@ -143,14 +153,14 @@ impl Normalise {
 }
 
 /// The operation; without a scale or shift its groups are one.
-struct Fused {
-    norm: Normalise,
-    scales: Groups,
-    shifts: Groups,
+pub(super) struct Fused {
+    pub(super) norm: Normalise,
+    pub(super) scales: Groups,
+    pub(super) shifts: Groups,
 }
 
 impl Fused {
-    fn forward<E: Element>(
+    pub(super) fn forward<E: Element>(
         &self,
         x: &[E],
         width: usize,
@@ -177,7 +187,7 @@ impl Fused {
     }
 
     /// Gradients of `x`, scale and shift: of those that exist and have a history.
-    fn backward<E: Element>(
+    pub(super) fn loops_back<E: Element>(
         &self,
         x: &Tensor,
         scale: Option<&Tensor>,
@@ -235,89 +245,5 @@ impl Fused {
             table(wants_scale, &for_scale, self.scales, scale)?,
             table(wants_shift, &for_shift, self.shifts, shift)?,
         ])
-    }
-}
-
-const NAME: &str = "normalise";
-
-fn last(layout: &Layout) -> usize {
-    layout.dims().last().copied().unwrap_or(1)
-}
-
-impl CustomOp1 for Fused {
-    fn name(&self) -> &'static str {
-        NAME
-    }
-
-    fn cpu_fwd(&self, x: &CpuStorage, layout: &Layout) -> Result<(CpuStorage, Shape)> {
-        let y = for_element!(x, E => self.forward(values::<E>(x, layout)?, last(layout), None, None));
-        Ok((y, layout.shape().clone()))
-    }
-
-    fn bwd(&self, x: &Tensor, _y: &Tensor, grad: &Tensor) -> Result<Option<Tensor>> {
-        let [for_x, ..] = for_element!(x, E => self.backward::<E>(x, None, None, grad))?;
-        Ok(for_x)
-    }
-}
-
-impl CustomOp2 for Fused {
-    fn name(&self) -> &'static str {
-        NAME
-    }
-
-    fn cpu_fwd(
-        &self,
-        x: &CpuStorage,
-        layout: &Layout,
-        scale: &CpuStorage,
-        scale_layout: &Layout,
-    ) -> Result<(CpuStorage, Shape)> {
-        let scale = values(scale, scale_layout)?;
-        let y = for_element!(x, E => self.forward(values::<E>(x, layout)?, last(layout), Some(scale), None));
-        Ok((y, layout.shape().clone()))
-    }
-
-    fn bwd(
-        &self,
-        x: &Tensor,
-        scale: &Tensor,
-        _y: &Tensor,
-        grad: &Tensor,
-    ) -> Result<(Option<Tensor>, Option<Tensor>)> {
-        let [for_x, for_scale, _] = for_element!(x, E => self.backward::<E>(x, Some(scale), None, grad))?;
-        Ok((for_x, for_scale))
-    }
-}
-
-impl CustomOp3 for Fused {
-    fn name(&self) -> &'static str {
-        NAME
-    }
-
-    fn cpu_fwd(
-        &self,
-        x: &CpuStorage,
-        layout: &Layout,
-        scale: &CpuStorage,
-        scale_layout: &Layout,
-        shift: &CpuStorage,
-        shift_layout: &Layout,
-    ) -> Result<(CpuStorage, Shape)> {
-        let (scale, shift) = (values(scale, scale_layout)?, values(shift, shift_layout)?);
-        let y = for_element!(x, E => self.forward(values::<E>(x, layout)?, last(layout), Some(scale), Some(shift)));
-        Ok((y, layout.shape().clone()))
-    }
-
-    fn bwd(
-        &self,
-        x: &Tensor,
-        scale: &Tensor,
-        shift: &Tensor,
-        _y: &Tensor,
-        grad: &Tensor,
-    ) -> Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
-        let [for_x, for_scale, for_shift] =
-            for_element!(x, E => self.backward::<E>(x, Some(scale), Some(shift), grad))?;
-        Ok((for_x, for_scale, for_shift))
     }
 }
