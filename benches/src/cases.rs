@@ -36,7 +36,7 @@ impl Case {
 pub type Build = fn() -> Result<Case>;
 
 /// Every case in the order of the table.
-pub const CASES: [(&str, Build); 22] = [
+pub const CASES: [(&str, Build); 24] = [
     ("xl_block_space_forward", blocks::space_forward),
     ("xl_block_space", blocks::space),
     ("xl_block_time_forward", blocks::time_forward),
