@@ -4,6 +4,7 @@ mod blocks;
 mod operations;
 mod optimizer;
 mod steps;
+mod video;
 
 use std::collections::HashMap;
 
@@ -34,7 +35,7 @@ impl Case {
 pub type Build = fn() -> Result<Case>;
 
 /// Every case in the order of the table.
-pub const CASES: [(&str, Build); 22] = [
+pub const CASES: [(&str, Build); 23] = [
     ("xl_block_space_forward", blocks::space_forward),
     ("xl_block_space", blocks::space),
     ("xl_block_time_forward", blocks::time_forward),
@@ -45,6 +46,7 @@ pub const CASES: [(&str, Build); 22] = [
     ("tiny_joint_step", steps::tiny_joint),
     ("idm_paper_encode", blocks::idm_paper),
     ("adamw_50m", optimizer::adamw_50m),
+    ("vae_temporal_encode", video::temporal_encode),
     ("gelu", operations::gelu),
     ("layernorm_modulate", operations::layernorm_modulate),
     ("gate_add", operations::gate_add),
