@@ -4,6 +4,7 @@ mod blocks;
 mod operations;
 mod optimizer;
 mod steps;
+mod video;
 
 pub use blocks::dit_block;
 
@@ -48,6 +49,7 @@ pub const CASES: [(&str, Build); 24] = [
     ("tiny_joint_step", steps::tiny_joint),
     ("idm_paper_encode", blocks::idm_paper),
     ("adamw_50m", optimizer::adamw_50m),
+    ("vae_temporal_encode", video::temporal_encode),
     ("gelu", operations::gelu),
     ("layernorm_modulate", operations::layernorm_modulate),
     ("gate_add", operations::gate_add),

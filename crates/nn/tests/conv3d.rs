@@ -27,8 +27,8 @@ const fn case(
 }
 
 /// Sizes below and above a tile, odd ones, one frame, one pixel, kernels that are not cubes, frames that a stride leaves
-/// over, channels that no block divides.
-const CASES: [Case; 11] = [
+/// over, channels that no block divides, lines of whole vectors, many channels, planes of several strips.
+const CASES: [Case; 15] = [
     case(1, [1, 1], [1, 1, 1], 1, [1, 1, 1]),
     case(2, [3, 5], [3, 3, 3], 1, [4, 5, 3]),
     case(1, [2, 9], [3, 3, 3], 2, [6, 3, 4]),
@@ -40,6 +40,10 @@ const CASES: [Case; 11] = [
     case(1, [2, 2], [2, 5, 3], 2, [4, 6, 5]),
     case(1, [30, 26], [3, 3, 3], 1, [2, 9, 11]),
     case(1, [3, 35], [3, 3, 3], 1, [1, 40, 37]),
+    case(1, [3, 9], [3, 3, 3], 2, [4, 5, 16]),
+    case(1, [2, 3], [1, 3, 3], 1, [2, 45, 32]),
+    case(1, [1, 1], [1, 1, 1], 1, [1, 41, 57]),
+    case(1, [260, 264], [3, 3, 3], 1, [2, 1, 2]),
 ];
 
 impl Case {
@@ -153,6 +157,7 @@ fn the_bits_do_not_depend_on_threads() -> Result<()> {
         case(2, [24, 40], [3, 3, 3], 1, [4, 16, 16]),
         case(1, [40, 24], [3, 3, 3], 2, [6, 20, 13]),
         case(1, [130, 70], [1, 1, 1], 1, [3, 24, 24]),
+        case(1, [264, 260], [3, 3, 3], 1, [3, 4, 16]),
     ] {
         let operands = case.operands();
         same_on_any_number_of_threads(&format!("{case:?}"), &operands, &|t| case.layer(t)?.forward(&t[0]))?;

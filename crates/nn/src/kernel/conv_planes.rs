@@ -1,20 +1,24 @@
 //! A convolution as sums over shifted, zero-padded planes, cut into tasks at places that depend on the shapes only.
 
-use super::conv_tiles::{LANES, Piece, Products, ROWS, SPAN, Taps, dispatch};
+use super::conv_tiles::{LANES, Piece, Products, ROWS, Taps, dispatch};
 use super::for_each;
 
 /// Output channels of one task.
 const GROUP: usize = 4 * ROWS;
 /// Positions that one task sums at a time: with [`X_CACHE`] they stay in the second cache.
-const STRIP: usize = 24 * SPAN;
-/// Bytes of weights for one block of output channels that should stay in the first cache.
-const WEIGHT_CACHE: usize = 16 << 10;
+const STRIP: usize = 1152;
+/// Bytes of weights for one block of output channels that should stay in the first cache while the input of every tile
+/// passes through it.
+const WEIGHT_CACHE: usize = 8 << 10;
 /// Bytes of input planes that should stay in the second cache.
 const X_CACHE: usize = 320 << 10;
+/// Between planes: zeros for the last tile to read, and some more. Where channels lay a third of a page apart, their rows
+/// would meet in a few lines of the first cache.
+const GAP: usize = 3 * LANES;
 /// Output channels of one task of the weight's gradient.
 const GRAD_GROUP: usize = 24;
-/// Positions that are multiplied before sums leave the registers there.
-const GRAD_STRIP: usize = 4096;
+/// Positions that are multiplied before sums leave the registers there: those of four planes stay in the first cache.
+const GRAD_STRIP: usize = 2304;
 /// Products that take as long as touching one element.
 const PRODUCTS: usize = 64;
 
@@ -37,9 +41,14 @@ impl Plane {
         self.width + self.kernel_width - 1
     }
 
-    /// From one padded plane to the next: behind each lie zeros for the last tile to read.
+    /// Positions from one row of a plane of sums to the next: between rows lies what no vector can leave out.
+    fn line(&self) -> usize {
+        if self.width.is_multiple_of(LANES) { self.width } else { self.row() }
+    }
+
+    /// From one padded plane to the next.
     fn stride(&self) -> usize {
-        (self.height + self.kernel_height - 1) * self.row() + SPAN + self.kernel_width
+        (self.height + self.kernel_height - 1) * self.row() + GAP + self.kernel_width
     }
 
     /// Where the first pixel lies in a padded plane.
@@ -79,17 +88,19 @@ pub(super) fn pack(
     let block = depth * in_dim * taps * ROWS;
     let mut packed = vec![0f32; out_dim.div_ceil(ROWS) * block];
     for_each(packed.len(), packed.chunks_exact_mut(block).enumerate(), |(block, packed)| {
-        for row in 0..ROWS.min(out_dim - block * ROWS) {
-            let out = block * ROWS + row;
-            for slab in 0..depth * in_dim {
-                let (depth_at, channel) = (slab / in_dim, slab % in_dim);
+        // Channel by channel: the taps of one pair of channels lie together for all depths.
+        for channel in 0..in_dim {
+            for row in 0..ROWS.min(out_dim - block * ROWS) {
+                let out = block * ROWS + row;
                 let pair = if turned { channel * out_dim + out } else { out * in_dim + channel };
-                let from = &weight[(pair * depth + depth_at) * taps..][..taps];
-                let (to, _) = packed[slab * taps * ROWS..][..taps * ROWS].as_chunks_mut::<ROWS>();
-                if turned {
-                    to.iter_mut().zip(from.iter().rev()).for_each(|(to, from)| to[row] = *from);
-                } else {
-                    to.iter_mut().zip(from).for_each(|(to, from)| to[row] = *from);
+                let from = weight[pair * depth * taps..][..depth * taps].chunks_exact(taps);
+                for (from, slab) in from.zip(packed.chunks_exact_mut(in_dim * taps * ROWS)) {
+                    let (to, _) = slab[channel * taps * ROWS..][..taps * ROWS].as_chunks_mut::<ROWS>();
+                    if turned {
+                        to.iter_mut().zip(from.iter().rev()).for_each(|(to, from)| to[row] = *from);
+                    } else {
+                        to.iter_mut().zip(from).for_each(|(to, from)| to[row] = *from);
+                    }
                 }
             }
         }
@@ -106,11 +117,11 @@ pub(super) fn correlate(
     (out_dim, seen): (usize, &[Vec<(usize, usize)>]),
     bias: Option<&[f32]>,
 ) -> Vec<f32> {
-    let (taps, row, offsets) = (plane.taps(), plane.row(), plane.offsets());
+    let (taps, line, offsets) = (plane.taps(), plane.line(), plane.offsets());
     let channel_stride = frames * plane.stride();
-    let strips = (plane.height * row).div_ceil(STRIP);
+    let strips = (plane.height * line).div_ceil(STRIP);
     let strip_rows = plane.height.div_ceil(strips);
-    let width = (strip_rows * row).next_multiple_of(SPAN);
+    let width = (strip_rows * line).next_multiple_of(LANES);
     // Small frames are taken together, so that a block of weights is fetched once for all of them.
     let together = (STRIP / width).clamp(1, seen.len().max(1));
     let channels = (WEIGHT_CACHE / (depth * taps * ROWS * 4)).min(X_CACHE / (depth * width * 4)).max(1);
@@ -134,18 +145,20 @@ pub(super) fn correlate(
         let blocks = (planes.len() / seen.len()).div_ceil(ROWS);
         // `(block, frame, ROWS, width)`.
         let mut sums = vec![0f32; blocks * seen.len() * ROWS * width];
-        let place = |channel: usize, frame: usize| {
-            ((channel / ROWS * seen.len() + frame) * ROWS + channel % ROWS) * width
-        };
         for strip in (0..plane.height).step_by(strip_rows) {
+            let width = (strip_rows.min(plane.height - strip) * line).next_multiple_of(LANES);
+            let place = |channel: usize, frame: usize| {
+                ((channel / ROWS * seen.len() + frame) * ROWS + channel % ROWS) * width
+            };
             for (channel, frame) in (0..blocks * ROWS).flat_map(|c| (0..seen.len()).map(move |f| (c, f))) {
                 let bias = bias.and_then(|bias| bias.get(group * GROUP + channel)).copied().unwrap_or(0.0);
                 sums[place(channel, frame)..][..width].fill(bias);
             }
             for first in (0..in_dim).step_by(channels) {
                 let count = channels.min(in_dim - first);
-                let start = (sample * in_dim + first) * channel_stride + strip * row;
-                for (index, sums) in sums.chunks_exact_mut(ROWS * width).enumerate() {
+                let start = (sample * in_dim + first) * channel_stride + strip * plane.row();
+                let rows = sums.chunks_exact_mut(ROWS * width).take(blocks * seen.len());
+                for (index, sums) in rows.enumerate() {
                     let (block, frame) = (group * GROUP / ROWS + index / seen.len(), index % seen.len());
                     let slab = |depth_at: usize| {
                         let at = ((block * depth + depth_at) * in_dim + first) * taps * ROWS;
@@ -159,6 +172,7 @@ pub(super) fn correlate(
                         sums,
                         width,
                         x,
+                        lines: [line, plane.row()],
                         frames: &frames,
                         stride: channel_stride,
                         offsets: &offsets,
@@ -168,7 +182,7 @@ pub(super) fn correlate(
             for (index, to) in planes.iter_mut().enumerate() {
                 let sums = &sums[place(index / seen.len(), index % seen.len())..][..width];
                 let to = to[strip * plane.width..].chunks_exact_mut(plane.width);
-                for (to, sums) in to.zip(sums.chunks_exact(row)).take(strip_rows) {
+                for (to, sums) in to.zip(sums.chunks_exact(line)).take(strip_rows) {
                     to.copy_from_slice(&sums[..plane.width]);
                 }
             }

@@ -10,11 +10,7 @@ use super::lanes;
 
 /// Output channels whose weights lie side by side.
 pub(super) const ROWS: usize = 8;
-/// Positions that every machine's tile divides.
-pub(super) const SPAN: usize = 48;
-/// Vectors of positions in a tile.
-const WIDE: usize = 3;
-/// Partial sums of a product of planes; the positions of a piece are a multiple.
+/// Positions that every machine's vectors divide; the partial sums of a product of planes.
 pub(super) const LANES: usize = 16;
 /// Columns of a block of products of planes: the taps of a 3 x 3 kernel.
 const COLUMNS: usize = 9;
@@ -32,10 +28,13 @@ pub(super) fn dispatch<Op: WithSimd>(op: Op) -> Op::Output {
 
 /// Adds the taps of some input channels to [`ROWS`] output channels.
 pub(super) struct Taps<'a> {
-    /// `ROWS` rows of `width` sums, a multiple of [`SPAN`].
+    /// `ROWS` rows of `width` sums, a multiple of [`LANES`].
     pub(super) sums: &'a mut [f32],
     pub(super) width: usize,
     pub(super) x: &'a [f32],
+    /// Positions from one line to the next in a row of sums, and in a plane of `x`. Either both are the same or the
+    /// first is a multiple of [`LANES`]: no vector goes over a line's end.
+    pub(super) lines: [usize; 2],
     /// For every frame that takes part: where the first channel's plane starts, and `(channel, tap, ROWS)` weights.
     pub(super) frames: &'a [(usize, &'a [f32])],
     /// From one channel's plane to the next.
@@ -49,21 +48,42 @@ impl WithSimd for Taps<'_> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(mut self, simd: S) {
-        for position in (0..self.width).step_by(WIDE * S::F32_LANES) {
-            if S::REGISTER_COUNT >= MANY_REGISTERS {
-                self.tile::<S, ROWS>(simd, 0, position);
-            } else {
-                self.tile::<S, { ROWS / 2 }>(simd, 0, position);
-                self.tile::<S, { ROWS / 2 }>(simd, ROWS / 2, position);
+        let mut position = 0;
+        while position < self.width {
+            // Three vectors a row are the fastest; one alone waits for its products, so two are left for the end.
+            let vectors = match (self.width - position) / S::F32_LANES {
+                2 | 4 => 2,
+                1 => 1,
+                _ => 3,
+            };
+            match vectors {
+                1 => self.tiles::<S, 1>(simd, position),
+                2 => self.tiles::<S, 2>(simd, position),
+                _ => self.tiles::<S, 3>(simd, position),
             }
+            position += vectors * S::F32_LANES;
         }
     }
 }
 
 impl Taps<'_> {
     #[inline(always)]
-    fn tile<S: Simd, const R: usize>(&mut self, simd: S, first: usize, position: usize) {
-        let tile = WIDE * S::F32_LANES;
+    fn tiles<S: Simd, const WIDE: usize>(&mut self, simd: S, position: usize) {
+        if S::REGISTER_COUNT >= MANY_REGISTERS {
+            self.tile::<S, ROWS, WIDE>(simd, 0, position);
+        } else {
+            self.tile::<S, { ROWS / 2 }, WIDE>(simd, 0, position);
+            self.tile::<S, { ROWS / 2 }, WIDE>(simd, ROWS / 2, position);
+        }
+    }
+
+    #[inline(always)]
+    fn tile<S: Simd, const R: usize, const WIDE: usize>(&mut self, simd: S, first: usize, position: usize) {
+        let (tile, [line, x_line]) = (WIDE * S::F32_LANES, self.lines);
+        let places: [usize; WIDE] = std::array::from_fn(|vector| {
+            let position = position + vector * S::F32_LANES;
+            position / line * x_line + position % line
+        });
         let mut sums = [[simd.splat_f32s(0.0); WIDE]; R];
         for (row, sums) in sums.iter_mut().enumerate() {
             let from = &self.sums[(first + row) * self.width + position..][..tile];
@@ -72,15 +92,13 @@ impl Taps<'_> {
         for (start, weights) in self.frames {
             let (columns, _) = weights.as_chunks::<ROWS>();
             for (channel, columns) in columns.chunks_exact(self.offsets.len()).enumerate() {
-                let plane = &self.x[start + channel * self.stride + position..];
+                let planes = places.map(|place| &self.x[start + channel * self.stride + place..]);
                 for (offset, column) in self.offsets.iter().zip(columns) {
-                    let Some(x) = S::as_simd_f32s(&plane[*offset..][..tile]).0.first_chunk::<WIDE>() else {
-                        continue;
-                    };
+                    let x = planes.map(|plane| S::as_simd_f32s(&plane[*offset..][..S::F32_LANES]).0[0]);
                     for (row, sums) in sums.iter_mut().enumerate() {
                         let weight = simd.splat_f32s(column[first + row]);
                         for (sum, x) in sums.iter_mut().zip(x) {
-                            *sum = simd.mul_add_e_f32s(weight, *x, *sum);
+                            *sum = simd.mul_add_e_f32s(weight, x, *sum);
                         }
                     }
                 }
