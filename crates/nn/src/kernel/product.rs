@@ -38,6 +38,9 @@ pub(crate) enum Threads {
     All,
 }
 
+/// Multiplications below which waking a thread costs more than it saves: some 20 microseconds of one core.
+const WORTH_THREADS: usize = 1 << 22;
+
 /// `c = a b` or `c += a b`: `c` `(m, n)` in rows of `c_width`, `a` `(m, k)`, `b` `(k, n)`.
 ///
 /// # Panics
@@ -56,8 +59,8 @@ pub(crate) fn product(
     assert!(n <= c_width && (m - 1) * c_width + n <= c.len(), "the result of a product is too short");
     assert!(k == 0 || (a.holds(m, k) && b.holds(k, n)), "an operand of a product is too short");
     let threads = match threads {
-        Threads::One => gemm::Parallelism::None,
-        Threads::All => gemm::Parallelism::Rayon(0),
+        Threads::All if m * n * k >= WORTH_THREADS => gemm::Parallelism::Rayon(0),
+        _ => gemm::Parallelism::None,
     };
     let [c_width, a_rows, a_columns, b_rows, b_columns] =
         [c_width, a.rows, a.columns, b.rows, b.columns].map(|step| step as isize);
