@@ -19,13 +19,16 @@ use crate::rope::Rope;
 /// `q` `(N, heads, Lq, D)`, `k` and `v` `(N, heads, Lk, D)`; returns `(N, heads, Lq, D)`. Causal needs `Lq == Lk`.
 ///
 /// # Errors
-/// Tensor arithmetic.
+/// No keys; causal attention with another number of queries than keys; shapes that do not fit.
 pub fn attend(q: &Tensor, k: &Tensor, v: &Tensor, causal: bool) -> Result<Tensor> {
     let (n, heads, length, dim) = q.dims4()?;
     if q.elem_count() == 0 {
         return Ok(q.clone());
     }
     let keys = k.dim(2)?;
+    if keys == 0 || (causal && length != keys) {
+        candle_core::bail!("attention of {length} queries to {keys} keys, causal: {causal}");
+    }
     let fits = k.dims() == v.dims() && k.dims() == [n, heads, keys, dim] && (!causal || length == keys);
     if fits && serves(&[q, k, v]) {
         let op = Heads {
@@ -253,7 +256,7 @@ impl SelfAttention {
 /// `(M, Lq, dim)`. Norms are applied within each head.
 ///
 /// # Errors
-/// Heads that do not divide the width, batches that differ.
+/// Heads that do not divide the width, batches or dtypes that differ, no keys.
 pub fn attend_tokens(
     q: &Tensor,
     kv: &Tensor,
@@ -262,11 +265,14 @@ pub fn attend_tokens(
     k_norm: &HeadNorm,
 ) -> Result<Tensor> {
     let ((rows, queries, dim), (kv_rows, keys, both)) = (q.dims3()?, kv.dims3()?);
-    if heads == 0 || !dim.is_multiple_of(heads) || both != 2 * dim || rows != kv_rows {
+    let fits = both == 2 * dim && rows == kv_rows && keys > 0 && q.dtype() == kv.dtype();
+    if heads == 0 || !dim.is_multiple_of(heads) || !fits {
         candle_core::bail!(
-            "{heads} attention heads, queries of shape {:?}, keys and values of shape {:?}",
+            "{heads} attention heads, queries of shape {:?} ({:?}), keys and values of shape {:?} ({:?})",
             q.dims(),
-            kv.dims()
+            q.dtype(),
+            kv.dims(),
+            kv.dtype()
         );
     }
     let source = |operand: usize, width: usize, offset: usize| Source { operand, width, offset };

@@ -2,8 +2,7 @@
 //! what happens between reading and writing is f32.
 //!
 //! Rules that every loop here keeps: work is cut at places that depend on the shape only and sums are taken in a fixed
-//! order, so results are the same to the last bit on any number of threads and with any vector width; a row's result
-//! depends on that row alone.
+//! order, so results are the same to the last bit on any number of threads; a row's result depends on that row alone.
 
 pub(crate) mod activate;
 pub(crate) mod adamw;
@@ -24,6 +23,7 @@ mod long;
 pub(crate) mod nearest;
 pub(crate) mod normalise;
 mod normalise_op;
+mod places;
 pub(crate) mod product;
 pub(crate) mod row_norm;
 mod small;
@@ -157,8 +157,8 @@ pub(crate) fn for_each<T: Send>(
 }
 
 /// Runs a loop compiled for the machine's vectors. What it calls has to be `#[inline(always)]`, or it stays at the narrow
-/// vectors that every x86-64 has. Products and sums are contracted where the code says `mul_add` and nowhere else, so that
-/// the bits are the same on every machine.
+/// vectors that every x86-64 has. Products and sums are contracted where the code says `mul_add` and nowhere else: the
+/// vectors' width does not change the bits.
 #[inline(always)]
 pub(crate) fn vectorised<R>(body: impl FnMut() -> R) -> R {
     #[cfg(target_arch = "x86_64")]

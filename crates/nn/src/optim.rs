@@ -70,13 +70,14 @@ pub struct AdamUpdate<'a> {
 /// Tensor arithmetic. A sum that is not finite is no error.
 pub fn global_norm<'a>(tensors: impl IntoIterator<Item = &'a Tensor>) -> Result<f64> {
     let mut square = 0f64;
+    let contiguous: Vec<Tensor> =
+        tensors.into_iter().map(|tensor| tensor.detach().contiguous()).collect::<Result<_>>()?;
     let mut lent = Vec::new();
-    let tensors: Vec<&Tensor> = tensors.into_iter().collect();
+    let tensors: Vec<&Tensor> = contiguous.iter().collect();
     #[cfg(feature = "cuda")]
     let tensors = on_devices(tensors, &mut square)?;
     for tensor in &tensors {
-        let blocked = tensor.device().is_cpu() && tensor.is_contiguous();
-        if blocked && matches!(tensor.dtype(), DType::F32 | DType::F64 | DType::BF16) {
+        if tensor.device().is_cpu() && matches!(tensor.dtype(), DType::F32 | DType::F64 | DType::BF16) {
             lent.push(tensor.storage_and_layout());
         } else {
             let wide = if tensor.dtype() == DType::F64 { DType::F64 } else { DType::F32 };
@@ -186,6 +187,9 @@ fn check(update: &AdamUpdate<'_>) -> Result<()> {
         .chain(others.into_iter().flatten())
         .chain(average.map(|average| average.values.as_tensor()))
         .collect();
+    if update.step.count == 0 {
+        candle_core::bail!("the updates of a variable are counted from 1, found 0");
+    }
     for (index, tensor) in all.iter().enumerate() {
         if tensor.shape() != var.shape() {
             candle_core::bail!(

@@ -15,8 +15,9 @@ use candle_core::{
 ///
 /// Costs one more forward pass of the block; saves all its activations but the inputs.
 ///
-/// `block` must be a pure function of the inputs and of variables: whatever else it captures gets no gradient. Noise
-/// goes in as an input.
+/// `block` must be a pure function of the inputs and of variables. Tensors with a history go in as inputs and are not
+/// captured: their operations would be walked once more for each block. Noise goes in as an input, too. One backward pass
+/// at a time.
 ///
 /// ```
 /// use candle_core::{DType, Device, Result, Tensor, Var};
@@ -34,12 +35,15 @@ use candle_core::{
 /// # }
 /// ```
 ///
+/// Another number of inputs does not compile.
+///
 /// # Errors
-/// No input or more than two; the block's.
+/// The block's.
 pub fn recompute<const N: usize>(
     inputs: [&Tensor; N],
     block: impl Fn([&Tensor; N]) -> Result<Tensor> + Send + Sync + 'static,
 ) -> Result<Tensor> {
+    const { assert!(N == 1 || N == 2, "a recomputed block has one or two inputs") };
     let detached = inputs.map(Tensor::detach);
     let y = block(detached.each_ref())?;
     // The leaves of what was just computed: exactly the variables that the block uses.

@@ -124,10 +124,3 @@ fn a_block_runs_twice_and_one_without_a_gradient_once() -> Result<()> {
     assert_eq!(runs.load(Ordering::SeqCst), 3);
     Ok(())
 }
-
-#[test]
-fn more_than_two_inputs_are_refused() {
-    let x = Var::from_tensor(&numbers("x", &[4])).expect("a variable");
-    let found = recompute([x.as_tensor(), &x, &x], |[a, b, c]| (a + b)? + c);
-    assert!(found.is_err());
-}

@@ -10,8 +10,11 @@ use crate::phases::{awake, is_exactly_zero};
 
 const KINDS: [PhaseKind; 3] = [PhaseKind::Lam, PhaseKind::Warm, PhaseKind::Joint];
 
-/// The loss of one step and every variable's gradient.
-fn step(config: &ExperimentConfig, kind: PhaseKind) -> Result<(f64, Vec<(String, Option<Tensor>)>)> {
+/// Every variable with its gradient.
+type Grads = Vec<(String, Option<Tensor>)>;
+
+/// The loss of one step and the gradients.
+fn step(config: &ExperimentConfig, kind: PhaseKind) -> Result<(f64, Grads)> {
     let params = SystemParams::new(config, &Device::Cpu)?;
     awake(&params)?;
     let loader = Loader::new(crate::support::clips(3), config.loader(), 0).expect("a loader");

@@ -63,7 +63,7 @@ impl Heads {
         };
         if !self.is_short() {
             let mut rests = results.each_mut().map(|result| result.as_mut_slice());
-            let total = self.backward_long(&operands, &table, (y, grad), &mut rests);
+            let total = self.backward_long(&operands, &table, (y, grad), &mut rests)?;
             return Ok((results, unpadded(&total)));
         }
         let mut sums = vec![vec![0f32; table.len()]; blocks.div_ceil(task)];

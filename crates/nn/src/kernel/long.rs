@@ -1,9 +1,12 @@
 //! Attention of long sequences: block by block of queries and keys, so that there are never more scores than a core's
 //! cache holds. Heads are spread over the threads; within a head everything is in a fixed order.
 
+use candle_core::Result;
+
 use super::element::Element;
 use super::exp::exp;
-use super::heads::{Heads, Loaded, Source, narrow, widen};
+use super::heads::{Heads, Loaded, narrow, widen};
+use super::places::Rows;
 use super::product::{Into, Matrix, Threads, product};
 use super::row_norm::Table;
 use super::small::padded;
@@ -12,9 +15,6 @@ use super::{for_each, lanes, vectorised};
 /// Queries and keys of a block: their scores and the scores' gradients stay in a core's second-level cache.
 const QUERIES: usize = 128;
 const KEYS: usize = 256;
-
-/// The places of one head's rows, wherever they lie.
-type Rows<'a, E> = Vec<&'a mut [E]>;
 
 /// One head of one sequence.
 #[derive(Clone, Copy)]
@@ -69,12 +69,13 @@ impl Heads {
         table: &Table,
         (y, grad): (&[E], &[E]),
         results: &mut [&mut [E]],
-    ) -> Vec<f32> {
+    ) -> Result<Vec<f32>> {
         let [queries, keys] = self.lengths;
         let units = self.long_units(y.len() / self.out_block());
         let mut sums = vec![0f32; units.len() * table.len()];
-        let no_sums = vec![0f32; units.len() * queries];
-        let log_sums = self.log_sums.host.get().unwrap_or(&no_sums);
+        let Some(log_sums) = self.log_sums.host.get() else {
+            candle_core::bail!("attention went backward without having gone forward");
+        };
         let mut places = self.result_places(results, units.len());
         let mut sum_rest = sums.as_mut_slice();
         let tasks = units.iter().enumerate().map(|(index, unit)| {
@@ -105,7 +106,7 @@ impl Heads {
         if !total.is_empty() {
             sums.chunks_exact(table.len()).for_each(|sums| lanes::add(&mut total, sums));
         }
-        total
+        Ok(total)
     }
 
     fn long_units(&self, blocks: usize) -> Vec<Unit> {
@@ -116,54 +117,6 @@ impl Heads {
                 head: index % self.heads,
             })
             .collect()
-    }
-
-    /// A tensor's rows, sorted by the part that its columns belong to and by unit.
-    fn places<'a, E, const N: usize>(
-        &self,
-        values: &'a mut [E],
-        parts: [Source; N],
-        lengths: [usize; N],
-        units: usize,
-    ) -> [Vec<Rows<'a, E>>; N] {
-        let mut places: [Vec<Rows<'a, E>>; N] =
-            lengths.map(|length| (0..units).map(|_| Vec::with_capacity(length)).collect());
-        let (width, length) = (parts[0].width, lengths[0]);
-        for (row, values) in values.chunks_exact_mut(width).enumerate() {
-            let sequence = row / (length * self.inner) * self.inner + row % self.inner;
-            for (column, cell) in values.chunks_exact_mut(self.size).enumerate() {
-                for (part, places) in parts.iter().zip(&mut places) {
-                    if let Some(head) =
-                        column.checked_sub(part.offset / self.size).filter(|h| *h < self.heads)
-                    {
-                        places[sequence * self.heads + head].push(cell);
-                        break;
-                    }
-                }
-            }
-        }
-        places
-    }
-
-    /// Where the gradients of queries, keys and values go.
-    fn result_places<'a, E>(&self, results: &'a mut [&mut [E]], units: usize) -> [Vec<Rows<'a, E>>; 3] {
-        let [q, k, v] = self.sources;
-        let [queries, keys, _] = self.part_lengths();
-        match results {
-            [all] => self.places(all, [q, k, v], [queries, keys, keys], units),
-            [for_q, for_kv] => {
-                let [for_q] = self.places(for_q, [q], [queries], units);
-                let [for_k, for_v] = self.places(for_kv, [k, v], [keys, keys], units);
-                [for_q, for_k, for_v]
-            }
-            [for_q, for_k, for_v, ..] => {
-                let [for_q] = self.places(for_q, [q], [queries], units);
-                let [for_k] = self.places(for_k, [k], [keys], units);
-                let [for_v] = self.places(for_v, [v], [keys], units);
-                [for_q, for_k, for_v]
-            }
-            [] => [Vec::new(), Vec::new(), Vec::new()],
-        }
     }
 
     fn load_unit<E: Element>(&self, loaded: &mut Loaded, operands: &[&[E]], table: &Table, unit: Unit) {
