@@ -4,7 +4,7 @@ mod support;
 
 use candle_core::{D, DType, Device, Result, Tensor};
 use cola_nn::{
-    GatedMlp, LayerNorm, Linear, Params, RmsNorm, gate_add, gelu, layer_norm, modulate, rms_norm, silu,
+    GatedMlp, LayerNorm, Linear, Mlp, Params, RmsNorm, gate_add, gelu, layer_norm, modulate, rms_norm, silu,
 };
 use support::{agrees, bits, numbers, rows_are_independent, same_on_any_number_of_threads};
 
@@ -88,6 +88,44 @@ fn a_gated_layer_agrees_with_its_formula() -> Result<()> {
             let hidden = p.mul(&s.mul(&sigmoid(&s)?)?)?;
             hidden.broadcast_matmul(&get("b.weight").t()?)?.broadcast_add(&get("b.bias"))
         })?;
+    }
+    Ok(())
+}
+
+#[test]
+fn feed_forward_layers_agree_with_their_formulas_in_every_operand() -> Result<()> {
+    const HIDDEN: usize = 20;
+    for shape in [&[2usize, 3][..], &[3, 5, 17], &[70, 24]] {
+        let dim = shape[shape.len() - 1];
+        for wide in [1, 2] {
+            let operands = [
+                numbers("x", shape),
+                numbers("w1", &[wide * HIDDEN, dim]),
+                numbers("b1", &[wide * HIDDEN]),
+                (numbers("w2", &[dim, HIDDEN]) * 0.3)?,
+                numbers("b2", &[dim]),
+            ];
+            let layer = |t: &[Tensor]| {
+                let names = ["fc1.weight", "fc1.bias", "fc2.weight", "fc2.bias"].map(String::from);
+                let named = names.into_iter().zip(t[1..].iter().cloned()).collect();
+                let vb = candle_nn::VarBuilder::from_tensors(named, t[0].dtype(), &Device::Cpu);
+                if wide == 1 {
+                    Mlp::new(dim, HIDDEN, vb)?.forward(&t[0])
+                } else {
+                    GatedMlp::new(dim, HIDDEN, vb.pp("fc1"), vb.pp("fc2"))?.forward(&t[0])
+                }
+            };
+            agrees("feed-forward layer", &operands, &layer, &|t| {
+                let hidden = t[0].broadcast_matmul(&t[1].t()?)?.broadcast_add(&t[2])?;
+                let hidden = if wide == 1 {
+                    composed_gelu(&hidden)?
+                } else {
+                    let part = |start| hidden.narrow(D::Minus1, start, HIDDEN);
+                    part(0)?.mul(&part(HIDDEN)?)?.mul(&sigmoid(&part(HIDDEN)?)?)?
+                };
+                hidden.broadcast_matmul(&t[3].t()?)?.broadcast_add(&t[4])
+            })?;
+        }
     }
     Ok(())
 }
