@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use candle_core::backprop::GradStore;
 use candle_core::{DType, IndexOp, Result, Tensor, Var};
 use cola_coevolve::{AdamW, OptimizerConfig, Update};
-use cola_golden::{Golden, Tolerance, files};
+use cola_golden::{Golden, Tolerance};
 
 /// Five times what the golden README measured for the reference in f32.
 const F32: Tolerance = Tolerance::Absolute(5.0 * 6.2e-7);
@@ -93,26 +93,14 @@ fn late_unfreeze(golden: &Golden, dtype: DType, tolerance: Tolerance) -> Result<
 }
 
 #[test]
-fn every_ported_file_agrees_with_the_reference() -> Result<()> {
-    let mut seen = 0;
-    for path in files("latent-action-model") {
-        let golden = Golden::open(&path);
-        match golden.config()["kind"].as_str() {
-            Some("adamw-late-unfreeze") => {
-                late_unfreeze(&golden, DType::F64, F64)?;
-                late_unfreeze(&golden, DType::F32, F32)?;
-                golden.finish();
-                seen += 1;
-            }
-            Some("adamw") => {
-                from_the_start(&golden, DType::F64, F64)?;
-                from_the_start(&golden, DType::F32, F32)?;
-                golden.finish();
-                seen += 1;
-            }
-            _ => {}
-        }
-    }
-    assert!(seen > 0, "no reference file below {}", cola_golden::root().display());
-    Ok(())
+fn every_reference_file_agrees() {
+    cola_golden::run("cola-coevolve", |golden| {
+        let compare = match golden.config()["kind"].as_str().unwrap_or_default() {
+            "adamw-late-unfreeze" => late_unfreeze,
+            "adamw" => from_the_start,
+            kind => candle_core::bail!("there is no comparison for files of kind `{kind}`"),
+        };
+        compare(golden, DType::F64, F64)?;
+        compare(golden, DType::F32, F32)
+    });
 }

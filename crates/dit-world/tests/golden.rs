@@ -3,7 +3,7 @@
 use candle_core::{DType, Device, Result, Tensor};
 use cola_dit_world::{Axis, Conditions, DitBlock, DitConfig, DitWorld, Modulation};
 use cola_flow::Given;
-use cola_golden::{Golden, Tolerance, files};
+use cola_golden::{Golden, Tolerance};
 use cola_nn::{Params, Rope};
 
 /// Times the file's own float32 noise. The golden README allows 4 to 10.
@@ -17,30 +17,13 @@ fn params(golden: &Golden, prefix: &str) -> Result<Params> {
     Ok(params)
 }
 
-fn compare_weight_gradients(
-    golden: &Golden,
-    prefix: &str,
-    params: &Params,
-    grads: &candle_core::backprop::GradStore,
-) -> Result<()> {
-    let stem = format!("grad.{prefix}");
-    for name in golden.names(&stem) {
-        let short = &name[stem.len()..];
-        match params.get(short) {
-            Some(var) => golden.compare_gradient(&name["grad.".len()..], var.as_tensor(), grads, FACTOR)?,
-            None => golden.fail(format!("{name}: the model has no parameter of that name")),
-        }
-    }
-    Ok(())
-}
-
-fn block(golden: Golden) -> Result<()> {
+fn block(golden: &Golden) -> Result<()> {
     let (b, t, s, hidden) = (golden.int("B"), golden.int("T"), golden.int("S"), golden.int("hidden_size"));
     let time = golden.config()["temporal"].as_bool() == Some(true);
     let axis = if time { Axis::Time } else { Axis::Space };
     let heads = golden.int("num_heads");
     let rope = if time { Some(Rope::new(hidden / heads, 10_000.0)?) } else { None };
-    let params = params(&golden, "weight.block.")?;
+    let params = params(golden, "weight.block.")?;
     let block = DitBlock::new(hidden, heads, 4, axis, rope, params.trainable())?;
     let (x, t6) = (golden.input_var("x", DType::F32)?, golden.input_var("t6", DType::F32)?);
     let y = block.forward(&x.reshape((b, t, s, hidden))?, &Modulation::per_frame(t6.as_tensor()))?;
@@ -49,8 +32,7 @@ fn block(golden: Golden) -> Result<()> {
     let grads = (y * golden.input("cotangent.x", DType::F32)?)?.sum_all()?.backward()?;
     golden.compare_gradient("input.x", &x, &grads, FACTOR)?;
     golden.compare_gradient("input.t6", &t6, &grads, FACTOR)?;
-    compare_weight_gradients(&golden, "weight.block.", &params, &grads)?;
-    golden.finish();
+    golden.compare_weight_gradients("weight.block.", &params.vars(), &grads, FACTOR)?;
     Ok(())
 }
 
@@ -75,9 +57,9 @@ fn conditions(golden: &Golden, action: Option<&Tensor>) -> Result<Conditions> {
     Ok(Conditions { action: action.cloned(), fps: numbers("fps")?, height, width })
 }
 
-fn model(golden: Golden) -> Result<()> {
-    let params = params(&golden, "weight.")?;
-    let dit = DitWorld::new(&model_config(&golden), params.trainable())?;
+fn model(golden: &Golden) -> Result<()> {
+    let params = params(golden, "weight.")?;
+    let dit = DitWorld::new(&model_config(golden), params.trainable())?;
     let x = golden.input_var("x", DType::F32)?;
     let action =
         golden.has("input.action_mod").then(|| golden.input_var("action_mod", DType::F32)).transpose()?;
@@ -86,7 +68,7 @@ fn model(golden: Golden) -> Result<()> {
         .then(|| Given::from_mask(&golden.input("x_mask", DType::F32)?))
         .transpose()?;
     let t = golden.input("timestep", DType::F32)?;
-    let conditions = conditions(&golden, action.as_deref())?;
+    let conditions = conditions(golden, action.as_deref())?;
     let v = dit.forward(&x, &t, given.as_ref(), &conditions)?;
     golden.compare("output.v", &v, FACTOR)?;
     let grads = (v * golden.input("cotangent.v", DType::F32)?)?.sum_all()?.backward()?;
@@ -94,17 +76,16 @@ fn model(golden: Golden) -> Result<()> {
     if let Some(action) = &action {
         golden.compare_gradient("input.action_mod", action, &grads, FACTOR)?;
     }
-    compare_weight_gradients(&golden, "weight.", &params, &grads)?;
-    golden.finish();
+    golden.compare_weight_gradients("weight.", &params.vars(), &grads, FACTOR)?;
     Ok(())
 }
 
-fn causality(golden: Golden) -> Result<()> {
-    let dit = DitWorld::new(&model_config(&golden), params(&golden, "weight.")?.frozen())?;
+fn causality(golden: &Golden) -> Result<()> {
+    let dit = DitWorld::new(&model_config(golden), params(golden, "weight.")?.frozen())?;
     let t = golden.input("timestep", DType::F32)?;
     let run = |x: &str, action: &str| {
         let action = golden.input(action, DType::F32)?;
-        dit.forward(&golden.input(x, DType::F32)?, &t, None, &conditions(&golden, Some(&action))?)
+        dit.forward(&golden.input(x, DType::F32)?, &t, None, &conditions(golden, Some(&action))?)
     };
     let (v, changed) = (run("x", "action_mod")?, run("x_changed", "action_mod_changed")?);
     golden.compare("output.v", &v, FACTOR)?;
@@ -114,28 +95,15 @@ fn causality(golden: Golden) -> Result<()> {
     if bits(&v)? != bits(&changed)? {
         golden.fail(format!("velocities before frame {before} changed with later inputs"));
     }
-    golden.finish();
     Ok(())
 }
 
 #[test]
-fn every_ported_file_agrees_with_open_sora() -> Result<()> {
-    let mut seen = 0;
-    for path in files("opensora-v1.2") {
-        let golden = Golden::open(&path);
-        let name = golden.name().to_string();
-        if name.starts_with("block_paper_") {
-            block(golden)?;
-        } else if name == "model_paper_causality" {
-            causality(golden)?;
-        } else if name.starts_with("model_paper_") {
-            model(golden)?;
-        } else {
-            println!("golden skip {name} (not ported yet)");
-            continue;
-        }
-        seen += 1;
-    }
-    assert!(seen > 0, "no reference file below {}", cola_golden::root().display());
-    Ok(())
+fn every_reference_file_agrees() {
+    cola_golden::run("cola-dit-world", |golden| match golden.name() {
+        name if name.starts_with("block_paper_") => block(golden),
+        name if name.starts_with("model_paper_causality") => causality(golden),
+        name if name.starts_with("model_paper_") => model(golden),
+        _ => candle_core::bail!("there is no comparison for files of this name"),
+    });
 }

@@ -81,6 +81,37 @@ impl Golden {
         }
     }
 
+    /// Compares the gradients of every weight below `prefix` (e.g. `weight.block.`) that the file has one for with those
+    /// of the model's variables of the same names; a model without such a variable is a failure.
+    ///
+    /// # Errors
+    /// Tensor arithmetic.
+    pub fn compare_weight_gradients(
+        &self,
+        prefix: &str,
+        vars: &[(String, Var)],
+        grads: &GradStore,
+        tolerance: Tolerance,
+    ) -> Result<()> {
+        let stem = format!("grad.{prefix}");
+        for name in self.names(&stem) {
+            match vars.iter().find(|(var, _)| *var == name[stem.len()..]) {
+                Some((_, var)) => self.compare_gradient(&name["grad.".len()..], var, grads, tolerance)?,
+                None => self.fail(format!("{name}: the model has no parameter of that name")),
+            }
+        }
+        Ok(())
+    }
+
+    /// Notes a failure if the model's variables have other names than the file's weights below `prefix`: a model that
+    /// created parameters of its own was not fed from the file.
+    pub fn same_names(&self, prefix: &str, vars: &[(String, Var)]) {
+        let stored: Vec<&str> = self.names(prefix).map(|name| &name[prefix.len()..]).collect();
+        if !vars.iter().map(|(name, _)| name.as_str()).eq(stored.iter().copied()) {
+            self.fail(format!("the model has {} parameters, the file {}", vars.len(), stored.len()));
+        }
+    }
+
     /// Notes a failed claim that is not a comparison of tensors.
     pub fn fail(&self, what: String) {
         self.failures.borrow_mut().push(what);
@@ -93,7 +124,7 @@ impl Golden {
     pub fn finish(self) {
         let failures = self.failures.borrow();
         assert!(failures.is_empty(), "golden FAILED {}\n  {}", self.name, failures.join("\n  "));
-        assert!(self.compared.get() > 0, "{}: nothing was compared", self.name);
+        assert!(self.compared.get() > 0, "nothing was compared");
         println!("golden ok {} worst={:.3}", self.name, self.worst.get());
     }
 }

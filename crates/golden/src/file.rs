@@ -1,29 +1,10 @@
 //! One reference file: its tensors, its configuration, its verdicts.
 
 use std::collections::{BTreeMap, HashMap};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use candle_core::{DType, Device, Result, Tensor, Var};
 use serde_json::Value;
-
-/// The folder that holds the areas: `COLA_GOLDEN_DIR`, or this crate's own copy of the files.
-pub fn root() -> PathBuf {
-    std::env::var_os("COLA_GOLDEN_DIR")
-        .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("data"), PathBuf::from)
-}
-
-/// Every reference file of an area, sorted by name. An absent folder has no files.
-pub fn files(area: &str) -> Vec<PathBuf> {
-    let folder = root().join(area);
-    let mut files: Vec<PathBuf> = std::fs::read_dir(folder)
-        .into_iter()
-        .flatten()
-        .filter_map(|entry| Some(entry.ok()?.path()))
-        .filter(|path| path.extension().is_some_and(|end| end == "safetensors"))
-        .collect();
-    files.sort();
-    files
-}
 
 /// An open reference file.
 pub struct Golden {

@@ -5,14 +5,19 @@
 //! and ends with [`Golden::finish`], which prints one line and fails if any tensor was out of tolerance.
 //!
 //! Files are looked for below `COLA_GOLDEN_DIR` if that is set (same layout), otherwise below the repository's own copy.
+//! Each belongs to one package by folder and name; [`run`] is that package's `golden` test, [`orphans`] what none knows.
 //!
 //! ```
-//! let files = cola_golden::files("opensora-v1.2");
+//! let files = cola_golden::files_of("cola-dit-world");
 //! assert!(files.iter().any(|file| file.ends_with("block_paper_spatial.safetensors")));
 //! ```
 
 mod compare;
 mod file;
+mod owner;
+mod run;
 
 pub use compare::{Tolerance, gradients_cover};
-pub use file::{Golden, files, root};
+pub use file::Golden;
+pub use owner::{files_of, orphans, root};
+pub use run::run;

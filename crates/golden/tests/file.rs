@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::Command;
 
 use candle_core::{DType, Result};
-use cola_golden::{Golden, files, root};
+use cola_golden::{Golden, files_of, orphans, root};
 use support::{folder, open, write};
 
 #[test]
@@ -14,13 +14,13 @@ fn without_a_variable_the_repositorys_own_copy_is_used() {
     // The variable is process-wide: where a developer has set it, the other test covers both.
     if std::env::var_os("COLA_GOLDEN_DIR").is_none() {
         assert_eq!(root(), Path::new(env!("CARGO_MANIFEST_DIR")).join("data"));
-        assert!(!files("opensora-v1.2").is_empty() && !files("latent-action-model").is_empty());
+        assert!(!files_of("cola-dit-world").is_empty() && !files_of("cola-lam").is_empty());
     }
 }
 
 #[test]
-fn an_absent_area_has_no_files() {
-    assert!(files("no-such-area").is_empty());
+fn an_unknown_package_has_no_files() {
+    assert!(files_of("no-such-package").is_empty());
 }
 
 /// Run in a process of its own by the test below, which sets the variable.
@@ -28,18 +28,29 @@ fn an_absent_area_has_no_files() {
 #[ignore = "only with COLA_GOLDEN_DIR set by another test"]
 fn prints_what_the_variable_leads_to() {
     println!("root={}", root().display());
-    for file in files("area") {
+    for file in files_of("cola-flow") {
         println!("file={}", file.display());
+    }
+    for file in orphans() {
+        println!("orphan={}", file.display());
     }
 }
 
 #[test]
 fn the_variable_leads_to_another_folder_whose_files_come_in_order() {
-    let other = folder("other-root");
-    let area = other.join("area");
-    std::fs::create_dir_all(&area).expect("a writable target folder");
-    for name in ["b.safetensors", "a.safetensors", "README.md", "c.safetensors.part"] {
-        std::fs::write(area.join(name), "").expect("a writable target folder");
+    let other = folder("other-areas");
+    let (area, strange) = (other.join("opensora-v1.2"), other.join("area"));
+    for (area, names) in [
+        (
+            &area,
+            ["rf_logit_normal.safetensors", "rf_add_noise_b.safetensors", "rf_a.safetensors", "README.md"],
+        ),
+        (&strange, ["rf_add_noise.safetensors", "c.safetensors.part", "README.md", "block_.txt"]),
+    ] {
+        std::fs::create_dir_all(area).expect("a writable target folder");
+        for name in names {
+            std::fs::write(area.join(name), "").expect("a writable target folder");
+        }
     }
     let output = Command::new(std::env::current_exe().expect("a running test"))
         .args(["--ignored", "--exact", "--nocapture", "prints_what_the_variable_leads_to"])
@@ -48,8 +59,14 @@ fn the_variable_leads_to_another_folder_whose_files_come_in_order() {
         .expect("this test again");
     let text = String::from_utf8_lossy(&output.stdout);
     let lines: Vec<&str> = text.lines().filter(|line| line.contains('=')).collect();
-    let file = |name: &str| format!("file={}", area.join(name).display());
-    let expected = [format!("root={}", other.display()), file("a.safetensors"), file("b.safetensors")];
+    let line = |kind: &str, area: &Path, name: &str| format!("{kind}={}", area.join(name).display());
+    let expected = [
+        format!("root={}", other.display()),
+        line("file", &area, "rf_add_noise_b.safetensors"),
+        line("file", &area, "rf_logit_normal.safetensors"),
+        line("orphan", &strange, "rf_add_noise.safetensors"),
+        line("orphan", &area, "rf_a.safetensors"),
+    ];
     assert_eq!(lines, expected, "{text}");
 }
 

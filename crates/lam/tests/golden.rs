@@ -11,28 +11,22 @@ use cola_nn::Params;
 const NOISE_FACTOR: f64 = 5.0;
 
 #[test]
-fn every_reference_file_agrees() -> Result<()> {
-    for file in cola_golden::files("latent-action-model") {
-        let golden = Golden::open(&file);
-        match golden.config()["kind"].as_str().unwrap_or_default() {
-            "lam pooled-query reading" => {
-                for dtype in [DType::F64, DType::F32] {
-                    pooled_queries(Golden::open(&file), dtype)?;
-                }
-            }
-            "vector-quantizer" if golden.config()["entropy"].is_null() => quantizer(golden)?,
-            "codebook-metrics" => metrics(golden)?,
-            "dead-code counters" => restarts(golden)?,
-            "patch order, normalisation, position tables" => patches(golden)?,
-            _ => println!("golden skip {} (belongs to a later milestone)", file.display()),
+fn every_reference_file_agrees() {
+    cola_golden::run("cola-lam", |golden| match golden.config()["kind"].as_str().unwrap_or_default() {
+        "lam pooled-query reading" => {
+            pooled_queries(golden, DType::F64)?;
+            pooled_queries(golden, DType::F32)
         }
-    }
-    Ok(())
+        "vector-quantizer" if golden.config()["entropy"].is_null() => quantizer(golden),
+        "codebook-metrics" => metrics(golden),
+        "dead-code counters" => restarts(golden),
+        "patch order, normalisation, position tables" => patches(golden),
+        kind => candle_core::bail!("there is no comparison for files of kind `{kind}`"),
+    });
 }
 
 /// The complete model: frames to loss.
-fn pooled_queries(golden: Golden, dtype: DType) -> Result<()> {
-    println!("{} in {dtype:?}", golden.name());
+fn pooled_queries(golden: &Golden, dtype: DType) -> Result<()> {
     let config = LamConfig {
         image: golden.int("resolution"),
         patch: golden.int("patch"),
@@ -118,12 +112,11 @@ fn pooled_queries(golden: Golden, dtype: DType) -> Result<()> {
         golden.compare_gradient(&name, var.as_tensor(), &grads, gradients)?;
     }
     assert_eq!(golden.names("grad.").count(), params.vars().len() + 1, "gradients in the file");
-    golden.finish();
     Ok(())
 }
 
 /// Straight-through quantization with both losses, in f64.
-fn quantizer(golden: Golden) -> Result<()> {
+fn quantizer(golden: &Golden) -> Result<()> {
     let shape = &golden.config()["shape"];
     let size = |axis: usize| shape[axis].as_u64().unwrap_or(1) as usize;
     let config = LamConfig {
@@ -166,12 +159,11 @@ fn quantizer(golden: Golden) -> Result<()> {
             golden.compare(&format!("grad.{name}.{of}"), &gradient, TIGHT)?;
         }
     }
-    golden.finish();
     Ok(())
 }
 
 /// Counts and the three readings.
-fn metrics(golden: Golden) -> Result<()> {
+fn metrics(golden: &Golden) -> Result<()> {
     let entries = golden.int("K");
     let streams: Vec<String> = golden
         .names("input.")
@@ -199,12 +191,11 @@ fn metrics(golden: Golden) -> Result<()> {
             )?;
         }
     }
-    golden.finish();
     Ok(())
 }
 
 /// Which rows fall due, step by step.
-fn restarts(golden: Golden) -> Result<()> {
+fn restarts(golden: &Golden) -> Result<()> {
     let codes = golden.int("K");
     let mut restart = CodeRestart::new(codes, golden.int("threshold") as u32);
     let (mut due, mut idle) = (Vec::new(), Vec::new());
@@ -216,12 +207,11 @@ fn restarts(golden: Golden) -> Result<()> {
     }
     golden.compare("output.restart", &Tensor::new(due, &Device::Cpu)?, EXACT)?;
     golden.compare("output.steps_since_active", &Tensor::new(idle, &Device::Cpu)?, EXACT)?;
-    golden.finish();
     Ok(())
 }
 
 /// Normalisation and the order of patches; the position tables are `cola-nn`'s.
-fn patches(golden: Golden) -> Result<()> {
+fn patches(golden: &Golden) -> Result<()> {
     let (image, patch) = (golden.int("resolution"), golden.int("patch"));
     let pixels = Pixels::new(&LamConfig { image, patch, ..LamConfig::tiny() }, DType::F64, &Device::Cpu)?;
     let frames = pixels.normalise(&(golden.input("frames_u8", DType::F64)? / 255.0)?)?;
@@ -229,7 +219,6 @@ fn patches(golden: Golden) -> Result<()> {
     let single = Tolerance::Absolute(NOISE_FACTOR * 2.5e-7);
     golden.compare("output.normalised", &frames, single)?;
     golden.compare("output.patches", &pixels.patches(&frames)?, single)?;
-    golden.finish();
     Ok(())
 }
 

@@ -25,7 +25,7 @@
 //! # }
 //! ```
 //!
-//! Parts: [`Params`]; [`Linear`], [`Mlp`], [`GatedMlp`]; [`LayerNorm`], [`RmsNorm`], [`layer_norm`], [`modulate`],
+//! Parts: [`Params`], [`blueprint`]; [`Linear`], [`Mlp`], [`GatedMlp`]; [`LayerNorm`], [`RmsNorm`], [`layer_norm`], [`modulate`],
 //! [`gate_add`]; [`attend`], [`attend_tokens`], [`SelfAttention`], [`Rope`]; [`CausalConv3d`], [`GroupNorm`];
 //! [`add_rows`], [`split_rows`], [`sum_leading`]; [`nearest_code`]; [`recompute`]; the fixed tables of [`sinusoid`]; the
 //! optimizer's step [`adamw`]. Models and losses live upstairs.
@@ -37,6 +37,7 @@
 
 mod activation;
 mod attention;
+mod blueprint;
 mod compute;
 mod conv3d;
 #[cfg(feature = "cuda")]
@@ -62,6 +63,7 @@ pub use activation::{gelu, silu};
 pub use attention::{
     HeadNorm, SelfAttention, SelfAttentionConfig, attend, attend_tokens, merge_heads, split_heads,
 };
+pub use blueprint::blueprint;
 pub use compute::{Compute, Precision};
 pub use conv3d::CausalConv3d;
 pub use error::Error;
