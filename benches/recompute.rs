@@ -3,7 +3,7 @@
 
 use candle_core::{DType, Device, Result, Tensor};
 use cola_benches::{Forward, Layer, Scene, Suite, memory};
-use cola_dit_world::{Axis, DitBlock, Modulation};
+use cola_dit_world::{Axis, DitBlock, DitConfig, Modulation};
 use cola_nn::recompute;
 
 const DEPTH: usize = 4;
@@ -14,7 +14,8 @@ const TOKENS: usize = 256;
 
 fn blocks(scene: &Scene, tokens: usize, again: bool) -> Result<Forward> {
     let block = |index: usize| {
-        DitBlock::new(WIDTH, HEADS, 4, Axis::Space, None, scene.params().trainable().pp(index))
+        let config = DitConfig { hidden_size: WIDTH, num_heads: HEADS, ..DitConfig::paper() };
+        DitBlock::new(&config, Axis::Space, None, scene.params().trainable().pp(index))
     };
     let blocks: Vec<DitBlock> = (0..DEPTH).map(block).collect::<Result<_>>()?;
     let x = scene.tokens("x", (1, FRAMES, tokens, WIDTH))?;
@@ -23,10 +24,10 @@ fn blocks(scene: &Scene, tokens: usize, again: bool) -> Result<Forward> {
     Ok(Box::new(move || {
         blocks.iter().try_fold(x.clone(), |x: Tensor, block| {
             if !again {
-                return block.forward(&x, &Modulation::per_frame(&rows));
+                return block.forward(&x, &Modulation::per_frame(&rows), None);
             }
             let block = block.clone();
-            recompute([&x, &rows], move |[x, rows]| block.forward(x, &Modulation::per_frame(rows)))
+            recompute([&x, &rows], move |[x, rows]| block.forward(x, &Modulation::per_frame(rows), None))
         })
     }))
 }

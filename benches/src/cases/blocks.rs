@@ -34,7 +34,8 @@ pub(super) fn time() -> Result<Case> {
 /// # Errors
 /// Parameters of another block.
 pub fn dit_block(axis: Axis, params: &Params, trains: bool) -> Result<DitBlock> {
-    let DitConfig { hidden_size, num_heads, mlp_ratio, .. } = DitConfig::paper();
+    let config = DitConfig::paper();
+    let DitConfig { hidden_size, num_heads, mlp_ratio, .. } = config;
     let rope = match axis {
         Axis::Space => None,
         Axis::Time => Some(Rope::new(hidden_size / num_heads, 10_000.0)?),
@@ -43,7 +44,7 @@ pub fn dit_block(axis: Axis, params: &Params, trains: bool) -> Result<DitBlock> 
     for (name, inputs) in [("attn.proj.weight", hidden_size), ("mlp.fc2.weight", mlp_ratio * hidden_size)] {
         params.set(name, &(constant((hidden_size, inputs), name)? * 0.02)?)?;
     }
-    DitBlock::new(hidden_size, num_heads, mlp_ratio, axis, rope, params.builder(trains))
+    DitBlock::new(&config, axis, rope, params.builder(trains))
 }
 
 fn block(axis: Axis, trains: bool) -> Result<(DitBlock, Params)> {
@@ -59,10 +60,10 @@ fn forward(axis: Axis) -> Result<Case> {
     let (modulation, count) = (Modulation::per_frame(&rows), params.count());
     let example = {
         let (block, modulation, x) = (block.clone(), modulation.clone(), x.clone());
-        example(params, vec![x.clone(), rows], move || block.forward(&x, &modulation))
+        example(params, vec![x.clone(), rows], move || block.forward(&x, &modulation, None))
     };
     let run = move || {
-        black_box(block.forward(&x, &modulation)?);
+        black_box(block.forward(&x, &modulation, None)?);
         Ok(())
     };
     Ok(Case { example: Some(example), ..Case::new(count, run) })
@@ -85,7 +86,7 @@ fn forward_backward(axis: Axis) -> Result<Case> {
     let x = variable((1, FRAMES, TOKENS, width), "x")?;
     let modulation = Modulation::per_frame(variable((1, FRAMES, 6 * width), "rows")?.as_tensor());
     Ok(Case::new(params.count(), move || {
-        black_box(block.forward(&x, &modulation)?.backward()?);
+        black_box(block.forward(&x, &modulation, None)?.backward()?);
         Ok(())
     }))
 }

@@ -5,13 +5,14 @@ use candle_nn::init::Init;
 use candle_nn::var_builder::VarBuilder;
 use cola_nn::{Compute, HeadNorm, Linear, Mlp, Rope, SelfAttention, SelfAttentionConfig, layer_norm, silu};
 
+use crate::alignment::Alignment;
 use crate::block::EPS;
 use crate::config::DitConfig;
 
 /// Six causal self-attention blocks over the actions, then an MLP to the rows of adaptive layer norm.
 ///
-/// Latent frame 0, which no action produced, has a learned slot; a *dropped* action is the zero vector. Latent frame `j`
-/// takes the actions `g (j - 1) .. g j` (`g` = `frames_per_latent`) and, through causal attention, the earlier ones.
+/// Latent frame 0, which no action produced, has a learned slot; a *dropped* action is the zero vector. A later latent
+/// frame takes the actions that [`Alignment::actions`] says and, through causal attention, the earlier ones.
 #[derive(Clone, Debug)]
 pub struct ActionConditioner {
     no_action: Tensor,
@@ -19,7 +20,7 @@ pub struct ActionConditioner {
     blocks: Vec<ActionBlock>,
     outputs: (Linear, Linear),
     output_norm: bool,
-    frames_per_latent: usize,
+    alignment: Alignment,
     compute: Compute,
 }
 
@@ -44,7 +45,7 @@ impl ActionConditioner {
                 .collect::<Result<_>>()?,
             outputs: (Linear::new(width, width, vb.pp("output.0"))?, last(width, rows, vb.pp("output.2"))?),
             output_norm: action.output_norm,
-            frames_per_latent: action.frames_per_latent,
+            alignment: Alignment::new(action.frames_per_latent).map_err(candle_core::Error::wrap)?,
             compute: Compute::default(),
         })
     }
@@ -58,15 +59,12 @@ impl ActionConditioner {
     /// Actions `(B, T - 1, action_dim)` to modulation rows `(B, T', 6 D)`, `T' = 1 + (T - 1) / g`.
     ///
     /// # Errors
-    /// A number of actions that `g` does not divide.
+    /// [`crate::AlignmentError`] for actions that end within a latent frame.
     pub fn forward(&self, actions: &Tensor) -> Result<Tensor> {
         let (b, transitions, dim) = actions.dims3()?;
-        let g = self.frames_per_latent;
-        if transitions == 0 || !transitions.is_multiple_of(g) {
-            candle_core::bail!("{transitions} actions do not fill latent frames of {g} actions each");
-        }
-        let grouped =
-            self.compute.dtype.cast(actions)?.contiguous()?.reshape((b, transitions / g, g * dim))?;
+        let latents = self.alignment.behind(transitions).map_err(candle_core::Error::wrap)?;
+        let g = self.alignment.frames_per_latent();
+        let grouped = self.compute.dtype.cast(actions)?.contiguous()?.reshape((b, latents - 1, g * dim))?;
         let tokens = self.inputs.1.forward(&silu(&self.inputs.0.forward(&grouped)?)?)?;
         let first = self.no_action.to_dtype(tokens.dtype())?.broadcast_as((b, 1, tokens.dim(2)?))?;
         let mut tokens = Tensor::cat(&[&first, &tokens], 1)?;

@@ -13,6 +13,9 @@ pub trait LatentCodec {
     /// Pixels along the side of one latent pixel.
     fn factor(&self) -> usize;
 
+    /// Video frames of each latent frame behind the first.
+    fn frames_per_latent(&self) -> usize;
+
     /// Video to latents, without history.
     ///
     /// # Errors
@@ -121,6 +124,10 @@ impl LatentCodec for SpaceToDepth {
 
     fn factor(&self) -> usize {
         self.factor
+    }
+
+    fn frames_per_latent(&self) -> usize {
+        1
     }
 
     fn encode(&self, video: &Tensor) -> Result<Tensor> {

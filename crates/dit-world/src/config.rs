@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::alignment::Alignment;
+
 /// A configuration that no model can have.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 #[non_exhaustive]
@@ -24,9 +26,22 @@ pub enum ConfigError {
         /// The field, as in the configuration file.
         field: &'static str,
     },
+    /// A value that nothing here computes.
+    #[error("{field} is {found}; {expected}")]
+    Unsupported {
+        /// The field, as in the configuration file.
+        field: &'static str,
+        /// Its value.
+        found: String,
+        /// What would do.
+        expected: &'static str,
+    },
 }
 
 /// The diffusion transformer; field names follow STDiT3's `config.json`.
+///
+/// There are two forms. The *reference* form is Open-Sora v1.2 as published: text cross-attention in every block,
+/// temporal attention in both directions. The *paper* form has no text, causal temporal attention, and actions.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct DitConfig {
@@ -46,8 +61,31 @@ pub struct DitConfig {
     pub pred_sigma: bool,
     /// Side in pixels of the square at which grid positions have scale 1.
     pub input_sq_size: usize,
+    /// RMS norm of queries and keys within each head.
+    #[serde(default = "yes")]
+    pub qk_norm: bool,
+    /// A frame attends to itself and the earlier ones only.
+    #[serde(default = "yes")]
+    pub causal: bool,
+    /// Cross-attention to text in every block; none in the paper form.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub text: Option<TextConfig>,
     /// The action conditioner.
     pub action: ActionConfig,
+}
+
+/// What of text the reference form takes in; field names follow STDiT3's `config.json`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TextConfig {
+    /// Width of the text features (T5-XXL: 4096).
+    pub caption_channels: usize,
+    /// Tokens of the learned null caption, and at most of any other.
+    pub model_max_length: usize,
+}
+
+fn yes() -> bool {
+    true
 }
 
 /// The network from latent actions to modulations (paper 3.3, B.2; about 74 M parameters at full size).
@@ -56,7 +94,7 @@ pub struct DitConfig {
 pub struct ActionConfig {
     /// Numbers of one latent action (tokens x code size).
     pub action_dim: usize,
-    /// Transitions that one latent frame spans: 1, or 4 with a temporally compressing VAE.
+    /// Transitions that one latent frame spans: 1, or 4 with the temporal VAE, see [`Alignment`].
     pub frames_per_latent: usize,
     /// Width of the self-attention blocks.
     pub width: usize,
@@ -74,6 +112,12 @@ pub struct ActionConfig {
 }
 
 impl DitConfig {
+    /// STDiT3-XL/2 as published (`hpcai-tech/OpenSora-STDiT-v3`): 1,208,872,772 numbers in 973 tensors.
+    pub fn open_sora_v1_2() -> Self {
+        let text = TextConfig { caption_channels: 4096, model_max_length: 300 };
+        Self { causal: false, text: Some(text), ..Self::paper() }
+    }
+
     /// STDiT3-XL/2 with the paper's additions: 904,066,592 parameters and 74,451,456 in the action conditioner.
     pub fn paper() -> Self {
         Self {
@@ -85,6 +129,9 @@ impl DitConfig {
             mlp_ratio: 4,
             pred_sigma: true,
             input_sq_size: 512,
+            qk_norm: true,
+            causal: true,
+            text: None,
             action: ActionConfig {
                 action_dim: 64,
                 frames_per_latent: 1,
@@ -109,6 +156,9 @@ impl DitConfig {
             mlp_ratio: 4,
             pred_sigma: false,
             input_sq_size: 32,
+            qk_norm: true,
+            causal: true,
+            text: None,
             action: ActionConfig {
                 action_dim: 64,
                 frames_per_latent: 1,
@@ -122,6 +172,11 @@ impl DitConfig {
         }
     }
 
+    /// The same sizes without text and with causal temporal attention.
+    pub fn paper_form(self) -> Self {
+        Self { causal: true, text: None, ..self }
+    }
+
     /// Channels of the output.
     pub fn out_channels(&self) -> usize {
         if self.pred_sigma { 2 * self.in_channels } else { self.in_channels }
@@ -133,7 +188,10 @@ impl DitConfig {
     /// The field, its value and what would do.
     pub fn check(&self) -> Result<(), ConfigError> {
         let action = &self.action;
+        let text = self.text.as_ref();
         for (field, value) in [
+            ("dit.text.caption_channels", text.map_or(1, |text| text.caption_channels)),
+            ("dit.text.model_max_length", text.map_or(1, |text| text.model_max_length)),
             ("dit.in_channels", self.in_channels),
             ("dit.patch", self.patch),
             ("dit.hidden_size", self.hidden_size),
@@ -142,7 +200,6 @@ impl DitConfig {
             ("dit.mlp_ratio", self.mlp_ratio),
             ("dit.input_sq_size", self.input_sq_size),
             ("dit.action.action_dim", action.action_dim),
-            ("dit.action.frames_per_latent", action.frames_per_latent),
             ("dit.action.width", action.width),
             ("dit.action.heads", action.heads),
             ("dit.action.mlp_ratio", action.mlp_ratio),
@@ -150,6 +207,13 @@ impl DitConfig {
             if value == 0 {
                 return Err(ConfigError::Zero { field });
             }
+        }
+        if Alignment::new(action.frames_per_latent).is_err() {
+            return Err(ConfigError::Unsupported {
+                field: "dit.action.frames_per_latent",
+                found: action.frames_per_latent.to_string(),
+                expected: "it must be 1 (every frame encoded by itself) or 4 (the temporal VAE's rate)",
+            });
         }
         let multiple = |field, found: usize, unit, why| {
             if found.is_multiple_of(unit) {

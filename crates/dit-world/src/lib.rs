@@ -29,19 +29,33 @@
 //! `cola-flow`'s; where actions come from is `cola-lam`'s business.
 
 mod action;
+mod alignment;
 mod block;
 mod codec;
+mod conditions;
 mod config;
 mod embed;
+mod history;
+mod last;
 mod model;
 mod modulation;
 mod patch;
+mod rollout;
+mod text;
 mod world;
 
 pub use action::ActionConditioner;
+pub use alignment::{Alignment, AlignmentError};
 pub use block::{Axis, DitBlock};
 pub use codec::{CodecConfig, LatentCodec, SpaceToDepth};
-pub use config::{ActionConfig, ConfigError, DitConfig};
-pub use model::{Conditions, DitWorld};
+pub use conditions::Conditions;
+pub use config::{ActionConfig, ConfigError, DitConfig, TextConfig};
+pub use embed::{ScalarEmbed, TimeRows, position_table};
+pub use history::{Continuation, History, HistoryRefusal};
+pub use last::FinalLayer;
+pub use model::DitWorld;
 pub use modulation::Modulation;
-pub use world::{RolloutConfig, WorldModel};
+pub use patch::{Grid, PatchEmbed, unpatchify};
+pub use rollout::{HistoryUse, RolloutConfig, RolloutError};
+pub use text::{CaptionEmbed, Captions, CrossAttention, Text};
+pub use world::WorldModel;

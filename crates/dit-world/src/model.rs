@@ -1,52 +1,46 @@
 //! The diffusion transformer from latents to velocity.
 
 use candle_core::{DType, Result, Tensor};
-use candle_nn::init::Init;
 use candle_nn::var_builder::VarBuilder;
 use cola_flow::{Given, Velocity};
-use cola_nn::{Compute, Linear, Rope, add_rows, modulate, recompute, silu};
+use cola_nn::{Compute, Rope, add_rows, recompute};
 
-use crate::block::{Axis, DitBlock, EPS};
+use crate::block::{Axis, DitBlock};
+use crate::conditions::Conditions;
 use crate::config::DitConfig;
-use crate::embed::{ScalarEmbed, position_table};
+use crate::embed::{ScalarEmbed, TimeRows, position_table};
+use crate::last::FinalLayer;
 use crate::modulation::Modulation;
-use crate::patch::{PatchEmbed, unpatchify};
+use crate::patch::{Grid, PatchEmbed, unpatchify};
+use crate::text::{CaptionEmbed, Text};
 
-/// What the velocity depends on beside the noised latents and the time.
-#[derive(Clone, Debug)]
-pub struct Conditions {
-    /// Modulation rows of the actions `(B, T, 6 D)` from [`crate::ActionConditioner`]; none for a plain video model.
-    pub action: Option<Tensor>,
-    /// Frames per second: one number for all clips of the batch, or one a clip.
-    pub fps: Vec<f64>,
-    /// Height of the video in pixels (not latent pixels).
-    pub height: usize,
-    /// Width of the video in pixels.
-    pub width: usize,
-}
-
-impl Conditions {
-    /// With one frame rate for all clips.
-    pub fn new(action: Option<Tensor>, fps: f64, height: usize, width: usize) -> Self {
-        Self { action, fps: vec![fps], height, width }
-    }
-}
-
-/// STDiT3 in the paper's form; parameter names are those of the published checkpoint.
+/// STDiT3; parameter names are those of the published checkpoint.
 #[derive(Clone, Debug)]
 pub struct DitWorld {
     config: DitConfig,
     patches: PatchEmbed,
     time: ScalarEmbed,
     fps: ScalarEmbed,
-    time_rows: Linear,
-    spatial: Vec<DitBlock>,
-    temporal: Vec<DitBlock>,
+    time_rows: TimeRows,
+    captions: Option<CaptionEmbed>,
+    pub(crate) spatial: Vec<DitBlock>,
+    pub(crate) temporal: Vec<DitBlock>,
     last: FinalLayer,
     compute: Compute,
 }
 
+/// Embeddings of times `(1 or B, D)` and the frame rate.
+pub(crate) struct Times {
+    /// Of the frames that are generated, if there are any.
+    pub(crate) moving: Option<Tensor>,
+    /// Of time 0, if any frame is given.
+    pub(crate) still: Option<Tensor>,
+}
+
 impl DitWorld {
+    /// Tensors of a checkpoint that are never trained: the rotary frequencies and the null caption.
+    pub const BUFFERS: [&str; 2] = ["rope.freqs", "y_embedder.y_embedding"];
+
     /// Builds or loads, depending on what the builder holds.
     ///
     /// # Errors
@@ -56,26 +50,31 @@ impl DitWorld {
         let hidden = config.hidden_size;
         // The frequencies are a constant of the published checkpoint; recomputed when absent.
         let rope = if vb.contains_tensor("rope.freqs") {
-            Rope::from_freqs(&vb.get(hidden / config.num_heads / 2, "rope.freqs")?)?
+            let size = hidden / config.num_heads / 2;
+            Rope::from_freqs(&vb.get_with_hints(size, "rope.freqs", candle_nn::init::ZERO)?)?
         } else {
             Rope::new(hidden / config.num_heads, 10_000.0)?
         };
-        let block = |axis: Axis, name: &str, i: usize| {
-            let rope = (axis == Axis::Time).then(|| rope.clone());
-            DitBlock::new(hidden, config.num_heads, config.mlp_ratio, axis, rope, vb.pp(name).pp(i))
+        let blocks = |axis: Axis, name: &str| -> Result<Vec<DitBlock>> {
+            (0..config.depth)
+                .map(|i| {
+                    let rope = (axis == Axis::Time).then(|| rope.clone());
+                    DitBlock::new(config, axis, rope, vb.pp(name).pp(i))
+                })
+                .collect()
         };
+        let patch = [1, config.patch, config.patch];
+        let outputs = config.patch * config.patch * config.out_channels();
+        let text = config.text.as_ref();
         Ok(Self {
-            patches: PatchEmbed::new(config.in_channels, config.patch, hidden, vb.pp("x_embedder"))?,
+            patches: PatchEmbed::new(config.in_channels, patch, hidden, vb.pp("x_embedder"))?,
             time: ScalarEmbed::time(hidden, vb.pp("t_embedder"))?,
             fps: ScalarEmbed::fps(hidden, vb.pp("fps_embedder"))?,
-            time_rows: Linear::new(hidden, 6 * hidden, vb.pp("t_block.1"))?,
-            spatial: (0..config.depth)
-                .map(|i| block(Axis::Space, "spatial_blocks", i))
-                .collect::<Result<_>>()?,
-            temporal: (0..config.depth)
-                .map(|i| block(Axis::Time, "temporal_blocks", i))
-                .collect::<Result<_>>()?,
-            last: FinalLayer::new(config, vb.pp("final_layer"))?,
+            time_rows: TimeRows::new(hidden, vb.pp("t_block"))?,
+            captions: text.map(|text| CaptionEmbed::new(text, hidden, vb.pp("y_embedder"))).transpose()?,
+            spatial: blocks(Axis::Space, "spatial_blocks")?,
+            temporal: blocks(Axis::Time, "temporal_blocks")?,
+            last: FinalLayer::new(hidden, outputs, vb.pp("final_layer"))?,
             config: config.clone(),
             compute: Compute::default(),
         })
@@ -92,16 +91,22 @@ impl DitWorld {
         &self.config
     }
 
+    /// Embeds captions, and says nothing; none in the paper form.
+    pub fn captions(&self) -> Option<&CaptionEmbed> {
+        self.captions.as_ref()
+    }
+
     /// The velocity, `(B, out_channels, T, H, W)`, in f32 or wider.
     ///
-    /// Without `given` every frame is generated. A frame's velocity depends on that frame and earlier ones only.
+    /// Without `given` every frame is generated. In a causal model a frame's velocity depends on that frame and earlier
+    /// ones only.
     ///
     /// # Shapes
     /// - `x`: `(B, C, T, H, W)` latents; sides that the patch does not divide are padded and cropped again
     /// - `t`: `(B)` in `[0, 1000]`
     ///
     /// # Errors
-    /// Shapes that do not fit.
+    /// Shapes that do not fit, captions where there should be none or the other way round.
     pub fn forward(
         &self,
         x: &Tensor,
@@ -109,50 +114,114 @@ impl DitWorld {
         given: Option<&Given>,
         conditions: &Conditions,
     ) -> Result<Tensor> {
-        let (_, _, _, height, width) = x.dims5()?;
-        let x = self.compute.dtype.cast(x)?;
-        let dtype = x.dtype();
-        let (tokens, grid) = self.patches.forward(&x)?;
-        let pixels = (conditions.height, conditions.width);
-        let hidden = self.config.hidden_size;
-        let table = position_table(grid, pixels, self.config.input_sq_size, hidden, dtype, x.device())?;
-        let mut tokens = add_rows(&tokens, &table)?;
-
-        // A few rows decide every token: they are never narrower than f32.
-        let wide = if dtype == DType::F64 { DType::F64 } else { DType::F32 };
-        let fps = self.fps.forward(&Tensor::new(conditions.fps.as_slice(), x.device())?, wide)?; // (1 or B, D)
-        let embed = |t: &Tensor| add_rows(&self.time.forward(t, wide)?, &fps);
-        let moving = embed(t)?;
-        let moving_rows = self.time_rows.forward(&silu(&moving)?)?;
-        let still = given.map(|_| embed(&Tensor::zeros(1, DType::F64, x.device())?)).transpose()?; // (1 or B, D)
-        let modulation = match (given, &still) {
-            (Some(given), Some(still)) => {
-                Modulation::choose(&moving_rows, &self.time_rows.forward(&silu(still)?)?, given)?
-            }
-            _ => Modulation::shared(&moving_rows)?,
-        };
-        let modulation = match &conditions.action {
-            Some(action) => modulation.add(&action.to_dtype(wide)?)?,
-            None => modulation,
-        };
-
+        let (mut tokens, grid) = self.tokens(x, conditions)?;
+        let times = self.times(Some(t), given.is_some(), conditions, x)?;
+        let modulation = self.modulation(&times, given, conditions)?;
+        let text = self.text(conditions)?;
         for (space, time) in self.spatial.iter().zip(&self.temporal) {
-            tokens = self.run(space, &tokens, &modulation)?;
-            tokens = self.run(time, &tokens, &modulation)?;
+            tokens = self.run(space, &tokens, &modulation, text.as_ref())?;
+            tokens = self.run(time, &tokens, &modulation, text.as_ref())?;
         }
-        let out = self.last.forward(&tokens, &moving, still.as_ref(), given)?;
-        let out = unpatchify(&out, self.config.patch, grid, (height, width))?;
-        out.to_dtype(wide)
+        self.velocities(&tokens, &times, given, grid, x)
     }
 
-    fn run(&self, block: &DitBlock, tokens: &Tensor, modulation: &Modulation) -> Result<Tensor> {
+    /// Tokens `(B, T, S, D)` with their positions in the frame.
+    pub(crate) fn tokens(&self, x: &Tensor, conditions: &Conditions) -> Result<(Tensor, Grid)> {
+        let x = self.compute.dtype.cast(x)?;
+        let (tokens, grid) = self.patches.forward(&x)?;
+        let hidden = self.config.hidden_size;
+        let scale = ((conditions.height * conditions.width) as f64).sqrt() / self.config.input_sq_size as f64;
+        let base_size = ((grid.rows * grid.columns) as f64).sqrt().round();
+        let table = position_table(grid, scale, base_size, hidden, x.dtype(), x.device())?;
+        Ok((add_rows(&tokens, &table)?, grid))
+    }
+
+    /// A few rows decide every token: they are never narrower than f32.
+    pub(crate) fn times(
+        &self,
+        t: Option<&Tensor>,
+        given: bool,
+        conditions: &Conditions,
+        like: &Tensor,
+    ) -> Result<Times> {
+        let (wide, device) = (wide(like.dtype()), like.device());
+        let fps = self.fps.forward(&Tensor::new(conditions.fps.as_slice(), device)?, wide)?; // (1 or B, D)
+        let embed = |t: &Tensor| add_rows(&self.time.forward(t, wide)?, &fps);
+        Ok(Times {
+            moving: t.map(embed).transpose()?,
+            still: given.then(|| embed(&Tensor::zeros(1, DType::F64, device)?)).transpose()?,
+        })
+    }
+
+    /// The rows of every frame: those of its time, and its action's added.
+    pub(crate) fn modulation(
+        &self,
+        times: &Times,
+        given: Option<&Given>,
+        conditions: &Conditions,
+    ) -> Result<Modulation> {
+        let rows = |time: &Option<Tensor>| time.as_ref().map(|time| self.time_rows.forward(time)).transpose();
+        let modulation = match (rows(&times.moving)?, rows(&times.still)?, given) {
+            (Some(moving), Some(still), Some(given)) => Modulation::choose(&moving, &still, given)?,
+            (Some(rows), _, _) | (None, Some(rows), _) => Modulation::shared(&rows)?,
+            (None, None, _) => candle_core::bail!("a model without any time"),
+        };
+        match &conditions.action {
+            Some(action) => modulation.add(action),
+            None => Ok(modulation),
+        }
+    }
+
+    /// Captions as tokens.
+    pub(crate) fn text(&self, conditions: &Conditions) -> Result<Option<Text>> {
+        match (&self.captions, &conditions.captions) {
+            (Some(embed), Some(captions)) => embed.forward(captions).map(Some),
+            (None, None) => Ok(None),
+            (Some(_), None) => candle_core::bail!("the reference form of the model needs captions"),
+            (None, Some(_)) => candle_core::bail!("the paper form of the model takes no captions"),
+        }
+    }
+
+    /// Tokens to velocities of the shape of `x`.
+    pub(crate) fn velocities(
+        &self,
+        tokens: &Tensor,
+        times: &Times,
+        given: Option<&Given>,
+        grid: Grid,
+        x: &Tensor,
+    ) -> Result<Tensor> {
+        let Some(moving) = &times.moving else {
+            candle_core::bail!("given frames have no velocity");
+        };
+        let (_, _, _, height, width) = x.dims5()?;
+        let out = self.last.forward(tokens, moving, given.zip(times.still.as_ref()))?;
+        unpatchify(&out, self.config.patch, grid, (height, width))?.to_dtype(wide(x.dtype()))
+    }
+
+    fn run(
+        &self,
+        block: &DitBlock,
+        tokens: &Tensor,
+        modulation: &Modulation,
+        text: Option<&Text>,
+    ) -> Result<Tensor> {
         if !self.compute.recompute {
-            return block.forward(tokens, modulation);
+            return block.forward(tokens, modulation, text);
         }
         let block = block.clone();
-        recompute([tokens, modulation.rows()], move |[tokens, rows]| {
-            block.forward(tokens, &Modulation::per_frame(rows))
-        })
+        match text {
+            None => recompute([tokens, modulation.rows()], move |[tokens, rows]| {
+                block.forward(tokens, &Modulation::per_frame(rows), None)
+            }),
+            Some(text) => {
+                let lengths = text.lengths().to_vec();
+                recompute([tokens, modulation.rows(), text.tokens()], move |[tokens, rows, words]| {
+                    let text = Text::packed(words, &lengths)?;
+                    block.forward(tokens, &Modulation::per_frame(rows), Some(&text))
+                })
+            }
+        }
     }
 }
 
@@ -164,43 +233,6 @@ impl Velocity for DitWorld {
     }
 }
 
-/// The last modulated norm and projection; actions do not reach it.
-#[derive(Clone, Debug)]
-struct FinalLayer {
-    table: Tensor,
-    linear: Linear,
-}
-
-impl FinalLayer {
-    fn new(config: &DitConfig, vb: VarBuilder) -> Result<Self> {
-        let hidden = config.hidden_size;
-        let init = Init::Randn { mean: 0.0, stdev: (hidden as f64).powf(-0.5) };
-        let outputs = config.patch * config.patch * config.out_channels();
-        Ok(Self {
-            table: vb.get_with_hints((2, hidden), "scale_shift_table", init)?,
-            linear: Linear::new(hidden, outputs, vb.pp("linear"))?,
-        })
-    }
-
-    /// `moving` `(B, D)` and `still` `(1 or B, D)` are the embeddings of time `t` and of time 0.
-    fn forward(
-        &self,
-        x: &Tensor,
-        moving: &Tensor,
-        still: Option<&Tensor>,
-        given: Option<&Given>,
-    ) -> Result<Tensor> {
-        let modulated = |x: &Tensor, time: &Tensor| {
-            let table = self.table.to_dtype(time.dtype())?;
-            let row = |i: usize| time.broadcast_add(&table.narrow(0, i, 1)?)?.unsqueeze(1)?.unsqueeze(1);
-            modulate(x, &row(0)?, &row(1)?, EPS)
-        };
-        let mut y = modulated(x, moving)?;
-        if let (Some(still), Some(given)) = (still, given) {
-            // As in the reference: a given frame is computed from the already modulated one, so it is normed twice.
-            let mask = given.generated().to_dtype(DType::U8)?.unsqueeze(2)?.unsqueeze(3)?;
-            y = mask.broadcast_as(y.shape())?.where_cond(&y, &modulated(&y, still)?)?;
-        }
-        self.linear.forward(&y)
-    }
+fn wide(dtype: DType) -> DType {
+    if dtype == DType::F64 { DType::F64 } else { DType::F32 }
 }

@@ -25,7 +25,7 @@ impl Modulation {
         Self { rows: rows.clone() }
     }
 
-    /// `generated` rows where a frame is generated, `still` rows (those of time 0) where it is given; both `(B, 6 D)`.
+    /// `generated` rows where a frame is generated, `still` rows (those of time 0) where it is given; both `(1 or B, 6 D)`.
     ///
     /// # Errors
     /// Tensor arithmetic.
@@ -37,12 +37,12 @@ impl Modulation {
         Ok(Self { rows: mask.broadcast_as(shape)?.where_cond(&wide(generated)?, &wide(still)?)? })
     }
 
-    /// Adds the rows of an action `(B, T, 6 D)`.
+    /// Adds the rows of an action `(B, T, 6 D)`, in this modulation's dtype.
     ///
     /// # Errors
     /// Tensor arithmetic.
     pub fn add(&self, action: &Tensor) -> Result<Self> {
-        Ok(Self { rows: self.rows.broadcast_add(action)? })
+        Ok(Self { rows: self.rows.broadcast_add(&action.to_dtype(self.rows.dtype())?)? })
     }
 
     /// `(B, T or 1, 6 D)`.

@@ -1,31 +1,16 @@
 //! Codec, transformer and action conditioner together: imagine frames from a start and actions.
 
 use candle_core::{Result, Tensor};
-use cola_flow::{Given, Sampler, SamplerConfig, TimeConfig};
+use cola_flow::{Given, Sampler};
 use cola_nn::normal_by_sample;
 
 use crate::action::ActionConditioner;
+use crate::alignment::Alignment;
 use crate::codec::LatentCodec;
-use crate::model::{Conditions, DitWorld};
-
-/// How a rollout is drawn.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct RolloutConfig {
-    /// Euler steps and guidance.
-    pub sampler: SamplerConfig,
-    /// Times as in training.
-    pub time: TimeConfig,
-    /// Latent frames that the model sees at once, as in training.
-    pub window: usize,
-    /// Clean latent frames kept as history when a rollout outgrows the window; at most `window - 1`.
-    pub context: usize,
-    /// Transitions that one latent frame spans.
-    pub frames_per_latent: usize,
-    /// Frames per second of the video.
-    pub fps: f64,
-    /// Noise is a pure function of (seed, window index, sample).
-    pub seed: u64,
-}
+use crate::conditions::Conditions;
+use crate::history::Continuation;
+use crate::model::DitWorld;
+use crate::rollout::{HistoryUse, RolloutConfig};
 
 /// The world model: codec, diffusion transformer, action conditioner.
 pub struct WorldModel {
@@ -37,12 +22,26 @@ pub struct WorldModel {
     pub conditioner: ActionConditioner,
 }
 
+/// One rollout: what stays the same from window to window.
+struct Run<'a> {
+    sampler: Sampler,
+    /// `(B, N, action_dim)`.
+    actions: Option<&'a Tensor>,
+    samples: &'a [u64],
+    alignment: Alignment,
+    size: (usize, usize),
+    config: &'a RolloutConfig,
+}
+
 impl WorldModel {
     /// Continues `start` under `actions`, window by window. Build the parts over frozen parameters: with trainable ones
     /// the graph of every step is kept.
     ///
+    /// With one frame a latent the last latents are kept as the next window's history, without decoding. With four, a
+    /// latent frame that stands for four frames cannot come first, so the last frames are decoded and encoded again.
+    ///
     /// # Shapes
-    /// - `start`: `(B, k, 3, H, W)` in `[0, 1]`, `k >= 1`
+    /// - `start`: `(B, k, 3, H, W)` in `[0, 1]`, `k >= 1`, with four frames a latent `k = 1 + 4 j <= 17`
     /// - `actions`: `(B, N, action_dim)`, one for each transition of the result, those within `start` included; `None`
     ///   for a model without actions, which then continues by `transitions`
     /// - `samples`: `B` global sample indices that key the noise
@@ -50,7 +49,7 @@ impl WorldModel {
     ///
     /// # Errors
     /// A window that leaves nothing to generate, transitions that fill no whole latent frames, a start longer than the
-    /// result, shapes that do not fit.
+    /// result, a history that must be used and is not exact, shapes that do not fit.
     pub fn rollout(
         &self,
         start: &Tensor,
@@ -59,59 +58,134 @@ impl WorldModel {
         samples: &[u64],
         config: &RolloutConfig,
     ) -> Result<Tensor> {
-        let (b, _, _, height, width) = start.dims5()?;
-        let g = config.frames_per_latent;
-        if g == 0 || !transitions.is_multiple_of(g) {
-            candle_core::bail!("{transitions} transitions do not fill latent frames of {g} transitions each");
+        let (b, frames, _, height, width) = start.dims5()?;
+        let alignment = Alignment::new(self.codec.frames_per_latent()).map_err(candle_core::Error::wrap)?;
+        let trained = self.dit.config().action.frames_per_latent;
+        if alignment.frames_per_latent() != trained {
+            candle_core::bail!(
+                "the codec has {} frames a latent, the model was made for {trained}; set \
+                 dit.action.frames_per_latent to the codec's",
+                alignment.frames_per_latent()
+            );
+        }
+        let total = if transitions == 0 {
+            1
+        } else {
+            alignment.behind(transitions).map_err(candle_core::Error::wrap)?
+        };
+        if frames != 1 {
+            alignment.latent_frames(frames).map_err(candle_core::Error::wrap)?;
         }
         if samples.len() != b {
             candle_core::bail!("{} sample indices for a batch of {b}", samples.len());
         }
-        let mut latents = self.codec.encode(start)?;
-        let (_, channels, known, h, w) = latents.dims5()?;
-        let total = 1 + transitions / g;
+        config.check(alignment).map_err(candle_core::Error::wrap)?;
+        let ratio = config.time.ratio(height, width, config.window);
+        let run = Run {
+            sampler: Sampler::new(config.sampler, &config.time, ratio),
+            actions,
+            samples,
+            alignment,
+            size: (height, width),
+            config,
+        };
+        let latents = self.codec.encode(start)?;
+        let known = latents.dim(2)?;
         if known > total {
             candle_core::bail!("a start of {known} latent frames is longer than a rollout of {total}");
         }
-        if config.context == 0 || config.context >= config.window {
-            candle_core::bail!(
-                "a window of {} latent frames cannot keep {} as history",
-                config.window,
-                config.context
-            );
+        if alignment.frames_per_latent() == 1 {
+            self.in_latents(latents, total, &run)
+        } else {
+            self.in_frames(latents, total, &run)
         }
-        let ratio = config.time.ratio(height, width, config.window);
-        let sampler = Sampler::new(config.sampler, &config.time, ratio);
+    }
+
+    /// The history of a window is the last latents of the one before.
+    fn in_latents(&self, mut latents: Tensor, total: usize, run: &Run<'_>) -> Result<Tensor> {
         let mut round = 0;
         while latents.dim(2)? < total {
             let known = latents.dim(2)?;
-            let context = config.context.min(known);
-            let fresh = (config.window - context).min(total - known);
+            let context = run.config.context.min(known);
+            let fresh = (run.config.window - context).min(total - known);
             let history = latents.narrow(2, known - context, context)?;
-            let noise = normal_by_sample(
-                &[channels, fresh, h, w],
-                config.seed,
-                "rollout",
-                round,
-                samples,
-                start.device(),
-            )?
-            .to_dtype(history.dtype())?;
-            let window = Tensor::cat(&[&history, &noise], 2)?;
-            let given = Given::first(b, context + fresh, context, start.device())?;
-            let conditions = |rows| Conditions::new(rows, config.fps, height, width);
-            let (with, without) = match actions {
-                Some(actions) => {
-                    let shown = actions.narrow(1, (known - context) * g, (context + fresh - 1) * g)?;
-                    let rows = self.conditioner.forward(&shown)?;
-                    (conditions(Some(rows)), conditions(Some(self.conditioner.unconditional(&shown)?)))
-                }
-                None => (conditions(None), conditions(None)),
-            };
-            let sampled = sampler.sample(&self.dit, &window, &window, &given, &with, &without)?;
-            latents = Tensor::cat(&[&latents, &sampled.narrow(2, context, fresh)?], 2)?;
+            let new = self.window(&history, fresh, known - context, round, run)?;
+            latents = Tensor::cat(&[&latents, &new], 2)?;
             round += 1;
         }
-        self.codec.decode(&latents, transitions + 1)
+        self.codec.decode(&latents, total)
+    }
+
+    /// The history of a window is the last frames of the one before, encoded again.
+    fn in_frames(&self, mut window: Tensor, total: usize, run: &Run<'_>) -> Result<Tensor> {
+        let alignment = run.alignment;
+        let mut known = window.dim(2)?;
+        let mut videos: Vec<Tensor> = Vec::new();
+        let mut round = 0;
+        loop {
+            let context = window.dim(2)?;
+            let fresh = (run.config.window - context).min(total - known);
+            if fresh > 0 {
+                let new = self.window(&window, fresh, known - context, round, run)?;
+                window = Tensor::cat(&[&window, &new], 2)?;
+                known += fresh;
+            }
+            let count = alignment.video_frames(window.dim(2)?);
+            let video = self.codec.decode(&window, count)?;
+            // What the history stood for is there already.
+            let repeated = if round == 0 { 0 } else { alignment.video_frames(context) };
+            videos.push(video.narrow(1, repeated, count - repeated)?);
+            if known == total {
+                return Tensor::cat(&videos, 1);
+            }
+            let kept = alignment.video_frames(run.config.context.min(window.dim(2)?));
+            window = self.codec.encode(&video.narrow(1, count - kept, kept)?.contiguous()?)?;
+            round += 1;
+        }
+    }
+
+    /// `fresh` latent frames behind `history` `(B, C, c, h, w)`, whose first frame is latent frame `first` of the rollout.
+    fn window(
+        &self,
+        history: &Tensor,
+        fresh: usize,
+        first: usize,
+        round: u64,
+        run: &Run<'_>,
+    ) -> Result<Tensor> {
+        let (b, channels, context, h, w) = history.dims5()?;
+        let device = history.device();
+        let config = run.config;
+        let noise =
+            normal_by_sample(&[channels, fresh, h, w], config.seed, "rollout", round, run.samples, device)?
+                .to_dtype(history.dtype())?;
+        let given = Given::first(b, context + fresh, context, device)?;
+        let conditions = |rows| Conditions::new(rows, config.fps, run.size.0, run.size.1);
+        let (with, without) = match run.actions {
+            Some(actions) => {
+                let g = run.alignment.frames_per_latent();
+                let shown = actions.narrow(1, first * g, (context + fresh - 1) * g)?;
+                let rows = self.conditioner.forward(&shown)?;
+                (conditions(Some(rows)), conditions(Some(self.conditioner.unconditional(&shown)?)))
+            }
+            None => (conditions(None), conditions(None)),
+        };
+        let remembers = match (config.history, self.dit.leading(&given)?) {
+            (HistoryUse::Never, _) | (HistoryUse::WhenExact, Err(_)) => false,
+            (_, Ok(_)) => true,
+            (HistoryUse::Always, Err(refusal)) => return Err(candle_core::Error::wrap(refusal)),
+        };
+        if remembers {
+            let context_of = |conditions: &Conditions| -> Result<_> {
+                let past = self.dit.remember(history, &conditions.frames(0, context)?, None)?;
+                Ok((past, conditions.frames(context, fresh)?))
+            };
+            let with = context_of(&with)?;
+            let without = if config.sampler.guidance == 1.0 { with.clone() } else { context_of(&without)? };
+            let all = Given::first(b, fresh, 0, device)?;
+            return run.sampler.sample(&Continuation(&self.dit), &noise, &noise, &all, &with, &without);
+        }
+        let window = Tensor::cat(&[history, &noise], 2)?;
+        run.sampler.sample(&self.dit, &window, &window, &given, &with, &without)?.narrow(2, context, fresh)
     }
 }

@@ -36,12 +36,7 @@ fn with_one_changed(actions: &Tensor, index: usize) -> Result<Tensor> {
 #[test]
 fn each_action_reaches_its_own_frame_first_and_all_later_ones() -> Result<()> {
     // (actions a latent frame, the frame that action 0, 1, 2 ... reaches first)
-    for (group, first) in [
-        (1, [1, 2, 3, 4, 5, 6, 7, 8].as_slice()),
-        (2, &[1, 1, 2, 2, 3, 3, 4, 4]),
-        (4, &[1, 1, 1, 1, 2, 2, 2, 2]),
-        (8, &[1, 1, 1, 1, 1, 1, 1, 1]),
-    ] {
+    for (group, first) in [(1, [1, 2, 3, 4, 5, 6, 7, 8].as_slice()), (4, &[1, 1, 1, 1, 2, 2, 2, 2])] {
         let conditioner = conditioner(&with_action(|action| action.frames_per_latent = group))?;
         let actions = normal("actions", (2, 8, 5))?;
         let rows = conditioner.forward(&actions)?;

@@ -1,6 +1,6 @@
 //! Presets, checks, what a file may say.
 
-use cola_dit_world::{ActionConfig, CodecConfig, ConfigError, DitConfig};
+use cola_dit_world::{ActionConfig, CodecConfig, ConfigError, DitConfig, TextConfig};
 
 fn refusal(change: fn(&mut DitConfig)) -> ConfigError {
     let mut config = DitConfig::tiny();
@@ -9,7 +9,8 @@ fn refusal(change: fn(&mut DitConfig)) -> ConfigError {
 }
 
 #[test]
-fn both_presets_pass_their_own_check() {
+fn the_presets_pass_their_own_check() {
+    assert_eq!(DitConfig::open_sora_v1_2().check(), Ok(()));
     assert_eq!(DitConfig::paper().check(), Ok(()));
     assert_eq!(DitConfig::tiny().check(), Ok(()));
 }
@@ -46,7 +47,7 @@ fn a_clash_can_be_told_apart_by_code() {
 #[test]
 fn a_size_of_zero_names_its_field() {
     type Change = fn(&mut DitConfig);
-    let cases: [(Change, &str); 12] = [
+    let cases: [(Change, &str); 13] = [
         (|c| c.in_channels = 0, "dit.in_channels"),
         (|c| c.patch = 0, "dit.patch"),
         (|c| c.hidden_size = 0, "dit.hidden_size"),
@@ -55,7 +56,14 @@ fn a_size_of_zero_names_its_field() {
         (|c| c.mlp_ratio = 0, "dit.mlp_ratio"),
         (|c| c.input_sq_size = 0, "dit.input_sq_size"),
         (|c| c.action.action_dim = 0, "dit.action.action_dim"),
-        (|c| c.action.frames_per_latent = 0, "dit.action.frames_per_latent"),
+        (
+            |c| c.text = Some(TextConfig { caption_channels: 0, model_max_length: 1 }),
+            "dit.text.caption_channels",
+        ),
+        (
+            |c| c.text = Some(TextConfig { caption_channels: 1, model_max_length: 0 }),
+            "dit.text.model_max_length",
+        ),
         (|c| c.action.width = 0, "dit.action.width"),
         (|c| c.action.heads = 0, "dit.action.heads"),
         (|c| c.action.mlp_ratio = 0, "dit.action.mlp_ratio"),
@@ -68,6 +76,20 @@ fn a_size_of_zero_names_its_field() {
 }
 
 #[test]
+fn a_latent_frame_spans_one_frame_or_four() {
+    for g in [0, 2, 3, 5, 8] {
+        let mut config = DitConfig::tiny();
+        config.action.frames_per_latent = g;
+        let text = config.check().expect_err("no such VAE").to_string();
+        let parts = ["dit.action.frames_per_latent", &format!("is {g};"), "1 (", "or 4 ("];
+        assert!(parts.iter().all(|part| text.contains(part)), "{text}");
+    }
+    let mut config = DitConfig::tiny();
+    config.action.frames_per_latent = 4;
+    assert_eq!(config.check(), Ok(()));
+}
+
+#[test]
 fn an_action_module_without_blocks_is_a_plain_mlp_and_allowed() {
     let tiny = DitConfig::tiny();
     let config = DitConfig { action: ActionConfig { layers: 0, ..tiny.action.clone() }, ..tiny };
@@ -76,8 +98,11 @@ fn an_action_module_without_blocks_is_a_plain_mlp_and_allowed() {
 
 #[test]
 fn a_configuration_survives_its_file_and_a_foreign_key_does_not() {
+    for config in [DitConfig::open_sora_v1_2(), DitConfig::paper()] {
+        let text = serde_json::to_string(&config).expect("a plain struct");
+        assert_eq!(serde_json::from_str::<DitConfig>(&text).expect("its own text"), config);
+    }
     let text = serde_json::to_string(&DitConfig::paper()).expect("a plain struct");
-    assert_eq!(serde_json::from_str::<DitConfig>(&text).expect("its own text"), DitConfig::paper());
     for (place, with) in [("{", "{\"colour\":1,"), ("\"action\":{", "\"action\":{\"colour\":1,")] {
         let foreign = text.replacen(place, with, 1);
         let refusal = serde_json::from_str::<DitConfig>(&foreign).expect_err("an unknown key").to_string();

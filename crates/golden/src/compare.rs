@@ -17,7 +17,7 @@ pub enum Tolerance {
 }
 
 impl Golden {
-    /// Compares a value with the stored tensor `name` (full name). Collects failures; [`Golden::finish`] reports them.
+    /// Compares a value with the stored tensor `name` (full name). Collects failures; [`Golden::verdict`] reports them.
     ///
     /// # Errors
     /// Tensor arithmetic; another number of entries or a missing tolerance is a failure, not an error. The dimensions
@@ -117,15 +117,20 @@ impl Golden {
         self.failures.borrow_mut().push(what);
     }
 
-    /// Prints `golden ok <file> worst=<difference/tolerance>` or fails the test with every difference.
+    /// `golden ok <file> worst=<difference/tolerance>`, or `golden FAILED <file>` and every difference.
     ///
-    /// # Panics
-    /// If a comparison failed, or if nothing was compared.
-    pub fn finish(self) {
+    /// # Errors
+    /// The second line, if a comparison failed or if nothing was compared.
+    pub fn verdict(&self) -> std::result::Result<String, String> {
+        if self.compared.get() == 0 {
+            self.fail("nothing was compared".into());
+        }
         let failures = self.failures.borrow();
-        assert!(failures.is_empty(), "golden FAILED {}\n  {}", self.name, failures.join("\n  "));
-        assert!(self.compared.get() > 0, "nothing was compared");
-        println!("golden ok {} worst={:.3}", self.name, self.worst.get());
+        if failures.is_empty() {
+            Ok(format!("golden ok {} worst={:.3}", self.name, self.worst.get()))
+        } else {
+            Err(format!("golden FAILED {}\n  {}", self.name, failures.join("\n  ")))
+        }
     }
 }
 

@@ -2,7 +2,7 @@
 //!
 //! A file holds `input.*`, `weight.*`, `output.*` and `grad.*` tensors and a configuration in its metadata. A test opens
 //! the file, builds the module under test from the weights, compares outputs and gradients with [`Golden::compare`],
-//! and ends with [`Golden::finish`], which prints one line and fails if any tensor was out of tolerance.
+//! and asks for the [`Golden::verdict`]: one line, or every tensor that was out of tolerance.
 //!
 //! Files are looked for below `COLA_GOLDEN_DIR` if that is set (same layout), otherwise below the repository's own copy.
 //! Each belongs to one package by folder and name; [`run`] is that package's `golden` test, [`orphans`] what none knows.

@@ -21,18 +21,22 @@ pub fn run(package: &str, test: impl Fn(&Golden) -> Result<()>) {
     let failed: Vec<String> = files
         .iter()
         .filter_map(|file| {
+            let name = file.file_stem().unwrap_or_default().to_string_lossy().into_owned();
             let verdict = catch_unwind(AssertUnwindSafe(|| {
                 let golden = Golden::open(file);
-                match test(&golden) {
-                    Ok(()) => golden.finish(),
-                    Err(error) => panic!("{error}"),
-                }
+                test(&golden).map_err(|error| error.to_string()).and_then(|()| golden.verdict())
             }));
-            let name = file.file_stem().unwrap_or_default().to_string_lossy().into_owned();
-            let panic = verdict.err()?;
-            let reason = panic.downcast_ref::<String>().cloned();
-            let reason = reason.or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_string()));
-            let reason = reason.unwrap_or_default();
+            let reason = match verdict {
+                Ok(Ok(line)) => {
+                    println!("{line}");
+                    return None;
+                }
+                Ok(Err(reason)) => reason,
+                Err(panic) => match panic.downcast::<String>() {
+                    Ok(text) => *text,
+                    Err(panic) => panic.downcast_ref::<&str>().map_or(String::new(), |text| (*text).into()),
+                },
+            };
             let told = reason.starts_with("golden FAILED");
             println!("{}{reason}", if told { String::new() } else { format!("golden FAILED {name}: ") });
             Some(name)

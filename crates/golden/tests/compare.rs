@@ -8,10 +8,9 @@ use support::{DEVICE, open, reference};
 
 const EXACT: Tolerance = Tolerance::Absolute(0.0);
 
-/// The message of a comparison that must fail the test, or none.
+/// The message of a file that fails, or none.
 fn verdict(golden: Golden) -> Option<String> {
-    let caught = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| golden.finish()));
-    caught.err().map(|panic| panic.downcast_ref::<String>().expect("a formatted message").clone())
+    golden.verdict().err()
 }
 
 /// The message of one comparison of `found` with the stored `output.y` = [1, -2, 4], noise 1e-3.
@@ -116,17 +115,23 @@ fn a_file_without_any_noise_is_a_failure_too() -> Result<()> {
 }
 
 #[test]
-#[should_panic(expected = "nothing was compared")]
 fn nothing_compared_is_a_failure() {
-    reference().finish();
+    assert!(verdict(reference()).expect("a failure").contains("nothing was compared"));
 }
 
 #[test]
-#[should_panic(expected = "the second claim")]
 fn a_failed_claim_without_comparison_is_told() {
     let golden = reference();
     golden.fail("the second claim".into());
-    golden.finish();
+    assert!(verdict(golden).expect("a failure").contains("the second claim"));
+}
+
+#[test]
+fn a_passed_file_has_its_name_and_its_worst_ratio_in_one_line() -> Result<()> {
+    let golden = open("passed");
+    golden.compare("output.y", &Tensor::new(&[1f32, -2.0, 4.5], &DEVICE)?, Tolerance::Absolute(2.0))?;
+    assert_eq!(golden.verdict(), Ok("golden ok passed worst=0.250".into()));
+    Ok(())
 }
 
 #[test]

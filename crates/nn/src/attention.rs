@@ -1,14 +1,10 @@
 //! Multi-head attention that keeps its gradient.
 
 use candle_core::{D, DType, Result, Tensor};
-use candle_nn::init::Init;
-use candle_nn::var_builder::VarBuilder;
 
+use crate::head_norm::HeadNorm;
 use crate::kernel::heads::{Heads, LogSums, Source};
-use crate::kernel::row_norm::RowNorm;
 use crate::kernel::{serves, table};
-use crate::linear::Linear;
-use crate::norm::{LayerNorm, rms_norm};
 use crate::rope::Rope;
 
 /// `softmax(q kᵀ / sqrt(D)) v`; the softmax is computed in f32 or wider.
@@ -81,177 +77,6 @@ pub fn merge_heads(x: &Tensor) -> Result<Tensor> {
     x.transpose(1, 2)?.contiguous()?.reshape((n, length, heads * dim))
 }
 
-const RMS_EPS: f64 = 1e-6;
-
-/// The norm of queries and keys within a head, its parameters shared by all heads.
-#[derive(Clone, Debug)]
-pub enum HeadNorm {
-    /// None.
-    Identity,
-    /// `weight x / sqrt(mean(x²) + 1e-6)` (Open-Sora).
-    Rms(Tensor),
-    /// Layer norm with scale and shift, eps 1e-5 (latent action model).
-    Layer(LayerNorm),
-}
-
-impl HeadNorm {
-    /// RMS norm; parameter `weight`.
-    ///
-    /// # Errors
-    /// A stored parameter of another shape.
-    pub fn rms(dim: usize, vb: VarBuilder) -> Result<Self> {
-        Ok(Self::Rms(vb.get_with_hints(dim, "weight", Init::Const(1.0))?))
-    }
-
-    /// Layer norm; parameters `weight` and `bias`.
-    ///
-    /// # Errors
-    /// A stored parameter of another shape.
-    pub fn layer(dim: usize, vb: VarBuilder) -> Result<Self> {
-        Ok(Self::Layer(LayerNorm::new(dim, 1e-5, vb)?))
-    }
-
-    /// The row-wise form; its parameters are appended to `rows`.
-    fn row_norm(&self, rows: &mut Vec<Tensor>) -> Option<RowNorm> {
-        let scale = rows.len();
-        match self {
-            Self::Identity => None,
-            Self::Rms(weight) => {
-                rows.push(weight.clone());
-                Some(RowNorm { centred: false, eps: RMS_EPS as f32, scale, shift: None })
-            }
-            Self::Layer(norm) => {
-                rows.extend([norm.weight.clone(), norm.bias.clone()]);
-                Some(RowNorm { centred: true, eps: norm.eps as f32, scale, shift: Some(scale + 1) })
-            }
-        }
-    }
-
-    /// Over the last dimension.
-    ///
-    /// # Errors
-    /// Tensor arithmetic.
-    pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
-        match self {
-            Self::Identity => Ok(x.clone()),
-            Self::Rms(weight) => rms_norm(x, weight, RMS_EPS),
-            Self::Layer(norm) => norm.forward(x),
-        }
-    }
-}
-
-/// What a [`SelfAttention`] looks like.
-#[derive(Clone, Debug)]
-pub struct SelfAttentionConfig {
-    /// Width of the tokens.
-    pub dim: usize,
-    /// Heads; they divide the width.
-    pub heads: usize,
-    /// Position `i` attends to `0..=i` only.
-    pub causal: bool,
-    /// The output projection starts at zero: a residual branch that starts silent.
-    pub silent: bool,
-}
-
-/// Self-attention over `(N, L, dim)`: one `qkv` layer (rows q, k, v; head-major within each), a norm on q and k, an
-/// optional rotary embedding, an output projection `proj`.
-#[derive(Clone, Debug)]
-pub struct SelfAttention {
-    qkv: Linear,
-    proj: Linear,
-    q_norm: HeadNorm,
-    k_norm: HeadNorm,
-    rope: Option<Rope>,
-    heads: usize,
-    causal: bool,
-}
-
-impl SelfAttention {
-    /// With norms `q_norm` and `k_norm` made by `norm` (e.g. [`HeadNorm::rms`]).
-    ///
-    /// # Errors
-    /// Heads that do not divide the width, a stored parameter of another shape.
-    pub fn new(
-        config: &SelfAttentionConfig,
-        norm: impl Fn(usize, VarBuilder) -> Result<HeadNorm>,
-        rope: Option<Rope>,
-        vb: VarBuilder,
-    ) -> Result<Self> {
-        let SelfAttentionConfig { dim, heads, causal, silent } = *config;
-        if heads == 0 || !dim.is_multiple_of(heads) {
-            candle_core::bail!("{heads} attention heads do not divide a width of {dim}");
-        }
-        let proj = if silent { Linear::zero } else { Linear::new };
-        Ok(Self {
-            qkv: Linear::new(dim, 3 * dim, vb.pp("qkv"))?,
-            proj: proj(dim, dim, vb.pp("proj"))?,
-            q_norm: norm(dim / heads, vb.pp("q_norm"))?,
-            k_norm: norm(dim / heads, vb.pp("k_norm"))?,
-            rope,
-            heads,
-            causal,
-        })
-    }
-
-    /// `(..., L, dim)` to the same shape.
-    ///
-    /// # Errors
-    /// Tensor arithmetic.
-    pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
-        let qkv = self.qkv.forward(x)?;
-        if let Some(out) = self.fused(&qkv, x.dim(D::Minus2)?, 1)? {
-            return self.proj.forward(&out);
-        }
-        let dims = qkv.dims();
-        let flat = qkv.reshape(((), dims[dims.len() - 2], dims[dims.len() - 1]))?;
-        self.proj.forward(&self.composed(&flat)?.reshape(x.shape())?)
-    }
-
-    /// `(B, L, S, dim)` to the same shape: the sequences lie along the second axis.
-    ///
-    /// # Errors
-    /// Tensor arithmetic.
-    pub fn forward_across(&self, x: &Tensor) -> Result<Tensor> {
-        let (b, length, s, dim) = x.dims4()?;
-        let qkv = self.qkv.forward(x)?;
-        if let Some(out) = self.fused(&qkv, length, s)? {
-            return self.proj.forward(&out);
-        }
-        let columns = qkv.transpose(1, 2)?.contiguous()?.reshape((b * s, length, 3 * dim))?;
-        let out = self.composed(&columns)?.reshape((b, s, length, dim))?.transpose(1, 2)?;
-        self.proj.forward(&out)
-    }
-
-    /// Everything between the two layers in one operation; `inner` sequences lie side by side.
-    fn fused(&self, qkv: &Tensor, length: usize, inner: usize) -> Result<Option<Tensor>> {
-        let dim = qkv.dim(D::Minus1)? / 3;
-        let source = |part: usize| Source { operand: 0, width: 3 * dim, offset: part * dim };
-        let shape = Core {
-            sources: [source(0), source(1), source(2)],
-            heads: self.heads,
-            size: dim / self.heads,
-            lengths: [length, length],
-            inner,
-            causal: self.causal,
-        };
-        let Some((op, norms)) = shape.heads(qkv, [&self.q_norm, &self.k_norm], self.rope.as_ref())? else {
-            return Ok(None);
-        };
-        qkv.contiguous()?.apply_op2(&norms, op).map(Some)
-    }
-
-    /// `(N, L, 3 dim)` to `(N, L, dim)`.
-    fn composed(&self, qkv: &Tensor) -> Result<Tensor> {
-        let dim = qkv.dim(2)? / 3;
-        let part = |index: usize| split_heads(&qkv.narrow(2, index * dim, dim)?, self.heads);
-        let (mut q, mut k) = (self.q_norm.forward(&part(0)?)?, self.k_norm.forward(&part(1)?)?);
-        if let Some(rope) = &self.rope {
-            (q, k) = (rope.apply(&q)?, rope.apply(&k)?);
-        }
-        merge_heads(&attend(&q, &k, &part(2)?, self.causal)?)
-    }
-}
-
 /// Attention from queries `(M, Lq, dim)` to keys and values `(M, Lk, 2 dim)` (keys first), heads merged again:
 /// `(M, Lq, dim)`. Norms are applied within each head.
 ///
@@ -295,18 +120,18 @@ pub fn attend_tokens(
 }
 
 /// A [`Heads`] without its norms and positions.
-struct Core {
-    sources: [Source; 3],
-    heads: usize,
-    size: usize,
-    lengths: [usize; 2],
-    inner: usize,
-    causal: bool,
+pub(crate) struct Core {
+    pub(crate) sources: [Source; 3],
+    pub(crate) heads: usize,
+    pub(crate) size: usize,
+    pub(crate) lengths: [usize; 2],
+    pub(crate) inner: usize,
+    pub(crate) causal: bool,
 }
 
 impl Core {
     /// The operation and the table of its norms' parameters, if they can be served.
-    fn heads(
+    pub(crate) fn heads(
         self,
         operand: &Tensor,
         norms: [&HeadNorm; 2],

@@ -44,6 +44,7 @@ mod conv3d;
 mod cuda;
 mod error;
 mod group_norm;
+mod head_norm;
 mod kernel;
 mod linear;
 mod mlp;
@@ -56,18 +57,18 @@ mod random;
 mod recompute;
 mod rope;
 mod rows;
+mod self_attention;
 pub mod sinusoid;
 mod split;
 
 pub use activation::{gelu, silu};
-pub use attention::{
-    HeadNorm, SelfAttention, SelfAttentionConfig, attend, attend_tokens, merge_heads, split_heads,
-};
+pub use attention::{attend, attend_tokens, merge_heads, split_heads};
 pub use blueprint::blueprint;
 pub use compute::{Compute, Precision};
 pub use conv3d::CausalConv3d;
 pub use error::Error;
 pub use group_norm::GroupNorm;
+pub use head_norm::HeadNorm;
 pub use linear::{Linear, xavier};
 pub use mlp::{GatedMlp, Mlp};
 pub use modulate::{gate_add, modulate};
@@ -79,4 +80,5 @@ pub use random::{normal, normal_by_sample};
 pub use recompute::recompute;
 pub use rope::Rope;
 pub use rows::{add_rows, sum_leading};
+pub use self_attention::{SelfAttention, SelfAttentionConfig};
 pub use split::split_rows;

@@ -19,13 +19,21 @@ impl Mlp {
     /// # Errors
     /// A stored parameter of another shape.
     pub fn new(dim: usize, hidden: usize, vb: VarBuilder) -> Result<Self> {
+        Self::between(dim, hidden, dim, vb)
+    }
+
+    /// `from -> hidden -> to`.
+    ///
+    /// # Errors
+    /// A stored parameter of another shape.
+    pub fn between(from: usize, hidden: usize, to: usize, vb: VarBuilder) -> Result<Self> {
         Ok(Self {
-            fc1: Linear::new(dim, hidden, vb.pp("fc1"))?,
-            fc2: Linear::new(hidden, dim, vb.pp("fc2"))?,
+            fc1: Linear::new(from, hidden, vb.pp("fc1"))?,
+            fc2: Linear::new(hidden, to, vb.pp("fc2"))?,
         })
     }
 
-    /// The same with a zero last layer: a residual branch that starts silent.
+    /// As [`Mlp::new`] with a zero last layer: a residual branch that starts silent.
     ///
     /// # Errors
     /// A stored parameter of another shape.
@@ -36,7 +44,7 @@ impl Mlp {
         })
     }
 
-    /// `(..., dim)` to the same shape.
+    /// `(..., from)` to `(..., to)`, which for most are the same.
     ///
     /// # Errors
     /// Tensor arithmetic.

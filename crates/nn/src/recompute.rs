@@ -9,7 +9,7 @@ use candle_core::{
     TensorId, Var,
 };
 
-/// Runs `block` on one or two inputs and forgets what it computed in between; the backward pass runs it a second time.
+/// Runs `block` on its inputs and forgets what it computed in between; the backward pass runs it a second time.
 /// Values and gradients, those of the block's parameters included, are to the last bit what `block(inputs)` gives. (One
 /// exception: an input that several blocks share and that one of them reads more than once is summed in another order.)
 ///
@@ -35,15 +35,13 @@ use candle_core::{
 /// # }
 /// ```
 ///
-/// Another number of inputs does not compile.
-///
 /// # Errors
 /// The block's.
 pub fn recompute<const N: usize>(
     inputs: [&Tensor; N],
     block: impl Fn([&Tensor; N]) -> Result<Tensor> + Send + Sync + 'static,
 ) -> Result<Tensor> {
-    const { assert!(N == 1 || N == 2, "a recomputed block has one or two inputs") };
+    const { assert!(N > 0, "a block without inputs has nothing to be recomputed from") };
     let detached = inputs.map(Tensor::detach);
     let y = block(detached.each_ref())?;
     // The leaves of what was just computed: exactly the variables that the block uses.
@@ -53,22 +51,30 @@ pub fn recompute<const N: usize>(
         return Ok(y);
     }
     let stash = Stash::default();
-    let anchor = anchor(&parameters, &stash, &y)?;
-    let again = Again { block: Box::new(block), parameters, stash, y: Mutex::new(Some(y.detach())) };
-    match inputs.as_slice() {
-        [x] => x.apply_op2(&anchor, again),
-        [x, second] => x.apply_op3(second, &anchor, again),
-        _ => candle_core::bail!("a recomputed block has one or two inputs, got {N}"),
-    }
+    let further: Vec<Tensor> = inputs[1..].iter().map(|input| (*input).clone()).collect();
+    let anchored: Vec<Tensor> =
+        parameters.iter().chain(further.iter().filter(|input| input.track_op())).cloned().collect();
+    let anchor = anchor(&anchored, &stash, &y)?;
+    let block = Box::new(move |x: &Tensor, further: &[Tensor]| {
+        block(std::array::from_fn(|i| if i == 0 { x } else { &further[i - 1] }))
+    });
+    inputs[0].apply_op2(&anchor, Again { block, further, parameters, stash, y: Mutex::new(Some(y.detach())) })
 }
 
-/// Parameters' gradients on their way from the block to the anchors.
+/// Gradients of parameters and further inputs on their way from the block to the anchors.
 #[derive(Clone, Default)]
 struct Stash(Arc<Mutex<HashMap<TensorId, Tensor>>>);
 
 impl Stash {
-    fn put(&self, of: &Tensor, grad: Tensor) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(of.id(), grad);
+    /// Adds: a tensor may go in twice.
+    fn put(&self, of: &Tensor, grad: Tensor) -> Result<()> {
+        let mut grads = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let sum = match grads.get(&of.id()) {
+            Some(other) => (other + &grad)?,
+            None => grad,
+        };
+        grads.insert(of.id(), sum);
+        Ok(())
     }
 
     fn take(&self, of: &Tensor) -> Option<Tensor> {
@@ -76,11 +82,11 @@ impl Stash {
     }
 }
 
-/// A number that depends on all parameters: an operation has three operands at most, and the block has more. Backward
+/// A number that depends on all of these: an operation has three operands at most, and the block has more. Backward
 /// visits the anchors after the block, and they hand out what it stashed.
-fn anchor(parameters: &[Tensor], stash: &Stash, like: &Tensor) -> Result<Tensor> {
+fn anchor(tensors: &[Tensor], stash: &Stash, like: &Tensor) -> Result<Tensor> {
     let mut all = Tensor::zeros(1, DType::F32, like.device())?;
-    for group in parameters.chunks(3) {
+    for group in tensors.chunks(3) {
         let op = Anchor { stash: stash.clone() };
         all = (&all
             + match group {
@@ -199,11 +205,13 @@ impl CustomOp3 for Anchor {
     }
 }
 
-type Block<const N: usize> = dyn Fn([&Tensor; N]) -> Result<Tensor> + Send + Sync;
+type Block = dyn Fn(&Tensor, &[Tensor]) -> Result<Tensor> + Send + Sync;
 
-/// The block as an operation on its inputs and the anchor.
-struct Again<const N: usize> {
-    block: Box<Block<N>>,
+/// The block as an operation on its first input and the anchor.
+struct Again {
+    block: Box<Block>,
+    /// The other inputs, with their history.
+    further: Vec<Tensor>,
     parameters: Vec<Tensor>,
     stash: Stash,
     /// The result of the first run, until the operation takes it.
@@ -212,7 +220,7 @@ struct Again<const N: usize> {
 
 const AGAIN: &str = "recomputed-block";
 
-impl<const N: usize> Again<N> {
+impl Again {
     fn first_result(&self) -> Result<Tensor> {
         match self.y.lock().unwrap_or_else(PoisonError::into_inner).take() {
             Some(y) => y.contiguous(),
@@ -238,29 +246,27 @@ impl<const N: usize> Again<N> {
         }
     }
 
-    /// Gradients of the inputs that have a history; those of the parameters are stashed.
-    fn backward(&self, inputs: [&Tensor; N], grad: &Tensor) -> Result<[Option<Tensor>; N]> {
-        let leaves: Vec<Option<Var>> = inputs
-            .iter()
-            .map(|input| input.track_op().then(|| Var::from_tensor(&input.detach())).transpose())
-            .collect::<Result<_>>()?;
-        let plain = inputs.map(Tensor::detach);
-        let given: [&Tensor; N] =
-            std::array::from_fn(|i| leaves[i].as_ref().map_or(&plain[i], |leaf| leaf.as_tensor()));
-        let y = (self.block)(given)?;
+    /// The gradient of the first input, if it has a history; all others are stashed.
+    fn backward(&self, x: &Tensor, grad: &Tensor) -> Result<Option<Tensor>> {
+        let leaf = |input: &Tensor| -> Result<Tensor> {
+            let plain = input.detach();
+            if input.track_op() { Ok(Var::from_tensor(&plain)?.as_tensor().clone()) } else { Ok(plain) }
+        };
+        let x = leaf(x)?;
+        let further: Vec<Tensor> = self.further.iter().map(leaf).collect::<Result<_>>()?;
+        let y = (self.block)(&x, &further)?;
         let mut grads = (y * grad.detach())?.sum_all()?.backward()?;
-        for parameter in &self.parameters {
-            if let Some(grad) = grads.remove(parameter) {
-                self.stash.put(parameter, grad.detach());
+        let behind = self.parameters.iter().zip(&self.parameters).chain(self.further.iter().zip(&further));
+        for (of, leaf) in behind {
+            if let Some(grad) = grads.remove(leaf) {
+                self.stash.put(of, grad.detach())?;
             }
         }
-        Ok(std::array::from_fn(|i| {
-            leaves[i].as_ref().and_then(|leaf| grads.remove(leaf.as_tensor())).map(|grad| grad.detach())
-        }))
+        Ok(grads.remove(&x).map(|grad| grad.detach()))
     }
 }
 
-impl<const N: usize> CustomOp2 for Again<N> {
+impl CustomOp2 for Again {
     fn name(&self) -> &'static str {
         AGAIN
     }
@@ -286,50 +292,6 @@ impl<const N: usize> CustomOp2 for Again<N> {
         _y: &Tensor,
         grad: &Tensor,
     ) -> Result<(Option<Tensor>, Option<Tensor>)> {
-        let [for_x, ..] = self.backward([x; N], grad)?.first().cloned().map_or([None], |grad| [grad]);
-        Ok((for_x, Some(Tensor::zeros(1, DType::F32, grad.device())?)))
-    }
-}
-
-impl<const N: usize> CustomOp3 for Again<N> {
-    fn name(&self) -> &'static str {
-        AGAIN
-    }
-
-    fn cpu_fwd(
-        &self,
-        _: &CpuStorage,
-        _: &Layout,
-        _: &CpuStorage,
-        _: &Layout,
-        _: &CpuStorage,
-        _: &Layout,
-    ) -> Result<(CpuStorage, Shape)> {
-        self.cpu()
-    }
-
-    fn cuda_fwd(
-        &self,
-        _: &CudaStorage,
-        _: &Layout,
-        _: &CudaStorage,
-        _: &Layout,
-        _: &CudaStorage,
-        _: &Layout,
-    ) -> Result<(CudaStorage, Shape)> {
-        self.cuda()
-    }
-
-    fn bwd(
-        &self,
-        x: &Tensor,
-        second: &Tensor,
-        _anchor: &Tensor,
-        _y: &Tensor,
-        grad: &Tensor,
-    ) -> Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
-        let mut grads = self.backward(std::array::from_fn(|i| if i == 0 { x } else { second }), grad)?;
-        let mut take = |i: usize| grads.get_mut(i).and_then(Option::take);
-        Ok((take(0), take(1), Some(Tensor::zeros(1, DType::F32, grad.device())?)))
+        Ok((self.backward(x, grad)?, Some(Tensor::zeros(1, DType::F32, grad.device())?)))
     }
 }

@@ -106,6 +106,17 @@ impl Rope {
         }
     }
 
+    /// The angle by which each channel of positions `0..length` is turned, `(length, dim)` in f64: both channels of a pair
+    /// have the pair's.
+    ///
+    /// # Errors
+    /// The device's.
+    pub fn angles(&self, length: usize, device: &Device) -> Result<Tensor> {
+        let angles: Vec<f64> =
+            (0..length).flat_map(|p| self.freqs.iter().flat_map(move |freq| [p as f64 * freq; 2])).collect();
+        Tensor::from_vec(angles, (length, self.size()), device)
+    }
+
     /// Rotates `(..., L, dim)`, position = index on the second to last axis. Differentiable.
     ///
     /// # Errors

@@ -124,3 +124,17 @@ fn a_block_runs_twice_and_one_without_a_gradient_once() -> Result<()> {
     assert_eq!(runs.load(Ordering::SeqCst), 3);
     Ok(())
 }
+
+#[test]
+fn any_number_of_inputs_and_the_same_one_twice_get_their_gradients() -> Result<()> {
+    let vars = ["a", "b", "c"].map(|name| Var::from_tensor(&numbers(name, &[4])).expect("a variable"));
+    let [a, b, c] = vars.each_ref().map(|var| var.as_tensor());
+    let block = |[a, b, c, d]: [&Tensor; 4]| a.mul(b)? + c.mul(d)?.sqr()?;
+    let plain = block([a, b, c, c])?.sum_all()?.backward()?;
+    let again = recompute([a, b, c, c], block)?.sum_all()?.backward()?;
+    for var in &vars {
+        let grad = |of: &candle_core::backprop::GradStore| bits(of.get(var).expect("a gradient"));
+        assert_eq!(grad(&plain)?, grad(&again)?);
+    }
+    Ok(())
+}

@@ -6,7 +6,7 @@
 
 use candle_core::{D, DType, Device, Tensor};
 use cola_data::ClipSource;
-use cola_dit_world::RolloutConfig;
+use cola_dit_world::{HistoryUse, RolloutConfig};
 use cola_flow::SamplerConfig;
 use cola_lam::{CodebookUsage, Usage};
 use serde::Serialize;
@@ -155,9 +155,9 @@ fn compare(
         time: config.flow.time,
         window: config.data.frames,
         context: config.flow.given_max,
-        frames_per_latent: config.dit.action.frames_per_latent,
         fps: config.data.fps,
         seed: config.seed,
+        history: HistoryUse::WhenExact,
     };
     let (actions, _) = clips.actions(system, config.data.frames)?;
     let others = shuffled(&actions)?;

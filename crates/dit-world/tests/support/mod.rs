@@ -19,6 +19,9 @@ pub(crate) fn config() -> DitConfig {
         mlp_ratio: 2,
         pred_sigma: true,
         input_sq_size: 32,
+        qk_norm: true,
+        causal: true,
+        text: None,
         action: ActionConfig {
             action_dim: 5,
             frames_per_latent: 1,

@@ -11,7 +11,7 @@ use candle_core::{CpuStorage, CustomOp3, Layout, Result, Shape, Tensor};
 use super::activate::Activation;
 use super::element::{Element, for_element, storage};
 use super::groups::column_sum;
-use super::product::{Into, Matrix, Threads, product};
+use super::product::{Into, Matrix, Threads, product, rows_product};
 use super::{for_each, lanes, lend, task_rows, tensor, values, vectorised, wide_values};
 #[cfg(feature = "cuda")]
 use crate::cuda;
@@ -34,8 +34,7 @@ impl Affine {
         let x = self.input(x, in_dim);
         let rows = x.len() / in_dim;
         let mut y = vec![0f32; rows * out_dim];
-        let (x, weight) = (Matrix::rows(&x, in_dim), Matrix::rows(weight, in_dim).turned());
-        product((&mut y, out_dim), x, weight, [rows, out_dim, in_dim], Into::Replace, Threads::All);
+        rows_product(&mut y, &x, Matrix::rows(weight, in_dim).turned(), [rows, out_dim, in_dim]);
         for_each(y.len(), y.chunks_mut(task_rows(out_dim) * out_dim), |rows| {
             vectorised(
                 #[inline(always)]

@@ -94,9 +94,56 @@ pub(crate) fn product(
     }
 }
 
+/// `c = a b` whose rows do not depend on how many there are: a row among thousands and the same row alone agree to the
+/// last bit. `c` `(m, n)`, `a` `(m, k)` in rows, `b` `(k, n)`.
+///
+/// The library sums each entry in an order that depends on `n` and `k` alone, but for few rows, which it treats in ways
+/// of their own; those are computed among enough rows of zeros.
+///
+/// # Panics
+/// Slices that are too short.
+pub(crate) fn rows_product(c: &mut [f32], a: &[f32], b: Matrix<'_>, [m, n, k]: [usize; 3]) {
+    let least = least_rows(n);
+    if m == 0 || m >= least {
+        return product((c, n), Matrix::rows(a, k), b, [m, n, k], Into::Replace, Threads::All);
+    }
+    let mut rows = vec![0f32; least * k];
+    rows[..m * k].copy_from_slice(&a[..m * k]);
+    let mut y = vec![0f32; least * n];
+    product((&mut y, n), Matrix::rows(&rows, k), b, [least, n, k], Into::Replace, Threads::All);
+    c[..m * n].copy_from_slice(&y[..m * n]);
+}
+
+/// From so many rows on the library treats every number of rows alike (gemm 0.19): results of at most 256 numbers are
+/// sums along `k`, a single row is a matrix by a vector, and 64 x 64 and less splits `k` otherwise.
+fn least_rows(n: usize) -> usize {
+    let beyond_small = 256 / n.max(1) + 1;
+    beyond_small.max(if n <= 64 { 65 } else { 2 })
+}
+
 #[cfg(test)]
 mod tests {
-    use super::{Into, Matrix, Threads, product};
+    use super::{Into, Matrix, Threads, product, rows_product};
+
+    #[test]
+    fn a_row_of_a_product_is_the_same_alone_and_among_others() {
+        let value = |i: usize| ((i * 7919 + 13) % 1009) as f32 / 504.5 - 1.0;
+        for (n, k) in [(1, 40), (3, 1152), (32, 1152), (48, 96), (64, 700), (65, 600), (96, 48), (300, 1030)]
+        {
+            let b: Vec<f32> = (0..n * k).map(|i| value(3 * i + 1)).collect();
+            let weight = Matrix::rows(&b, k).turned();
+            let most = 270;
+            let a: Vec<f32> = (0..most * k).map(value).collect();
+            let mut all = vec![0f32; most * n];
+            rows_product(&mut all, &a, weight, [most, n, k]);
+            for m in (1..70).chain([127, 128, 129, 255, 256, 257]) {
+                let start = most - m;
+                let mut some = vec![0f32; m * n];
+                rows_product(&mut some, &a[start * k..], weight, [m, n, k]);
+                assert!(some == all[start * n..], "{m} rows of {k} by {n}");
+            }
+        }
+    }
 
     #[test]
     fn products_of_rows_and_columns() {
