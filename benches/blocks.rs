@@ -21,7 +21,7 @@ fn dit(name: &str, axis: Axis) -> Layer {
         let block = dit_block(axis, scene.params(), true)?;
         let x = scene.tokens("x", (1, FRAMES, tokens, width))?;
         let modulation = Modulation::per_frame(&scene.rows("rows", (1, FRAMES, 6 * width))?);
-        Ok(Box::new(move || block.forward(&x, &modulation)))
+        Ok(Box::new(move || block.forward(&x, &modulation, None)))
     })
     .flops(FRAMES * (24 * width * width + 4 * seen * width))
     .checked(4)
