@@ -1,7 +1,7 @@
 //! Codec, transformer and action conditioner together: imagine frames from a start and actions.
 
 use candle_core::{Result, Tensor};
-use cola_flow::{Given, Sampler, SamplerConfig, TimeConfig};
+use cola_flow::{Given, Sampler, SamplerConfig, TimeConfig, VideoSize};
 use cola_nn::normal_by_sample;
 
 use crate::action::ActionConditioner;
@@ -80,8 +80,9 @@ impl WorldModel {
                 config.context
             );
         }
-        let ratio = config.time.ratio(height, width, config.window);
-        let sampler = Sampler::new(config.sampler, &config.time, ratio);
+        let frames = 1 + (config.window - 1) * g;
+        let size = VideoSize { height, width, frames, latent_frames: config.window };
+        let sampler = Sampler::new(config.sampler, &config.time, config.time.ratio(size));
         let mut round = 0;
         while latents.dim(2)? < total {
             let known = latents.dim(2)?;
