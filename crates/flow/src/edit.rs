@@ -56,6 +56,17 @@ impl EditMask {
         self.mask.iter().map(|&mask| mask > 0.0 && mask * 1000.0 >= t as f32).collect()
     }
 
+    /// The mask with a row for each clip of a batch: a field is told of every clip.
+    pub(crate) fn for_batch(&self, clips: usize, frames: usize) -> Result<Self> {
+        match self.shape {
+            shape if shape == (clips, frames) => Ok(self.clone()),
+            shape if shape == (1, frames) => {
+                Ok(Self { mask: self.mask.repeat(clips), shape: (clips, frames) })
+            }
+            shape => candle_core::bail!("a mask of shape {shape:?} for {clips} clips of {frames} frames"),
+        }
+    }
+
     /// Which frames are noise from the start.
     pub(crate) fn generated(&self) -> Vec<bool> {
         self.mask.iter().map(|&mask| mask == 1.0).collect()

@@ -184,9 +184,7 @@ impl Sampler {
         if self.times.is_empty() {
             candle_core::bail!("a sampler of 0 steps");
         }
-        if ![(b, frames), (1, frames)].contains(&mask.shape()) {
-            candle_core::bail!("a mask of shape {:?} for {b} clips of {frames} frames", mask.shape());
-        }
+        let mask = mask.for_batch(b, frames)?;
         let mut z = z.clone();
         let mut noised = mask.generated();
         for (index, &time) in self.times.iter().enumerate() {

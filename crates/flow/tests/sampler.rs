@@ -60,7 +60,7 @@ impl Velocity for Told {
         self.asked.set(self.asked.get() + 1);
         let (b, frames) = (x.dim(0)?, x.dim(2)?);
         let t = (t.reshape((b, 1, 1, 1, 1))? * (0.5 / 1000.0))?;
-        let generated = given.generated().broadcast_as((b, frames))?.reshape((b, 1, frames, 1, 1))?;
+        let generated = given.generated().reshape((b, 1, frames, 1, 1))?;
         let v = x.affine(-0.3 * context, 0.4 * context)?;
         let v = v.broadcast_add(&t)?.broadcast_add(&(generated * 0.7)?)?;
         Tensor::cat(&[&v, &(v.ones_like()? * 1e9)?], 1)
