@@ -3,7 +3,7 @@
 use candle_core::{Device, Result, Tensor};
 use cola_data::Batch;
 use cola_dit_world::Conditions;
-use cola_flow::{Given, corrupt, keep_mask, velocity_loss};
+use cola_flow::{Given, VideoSize, corrupt, keep_mask, velocity_loss};
 use cola_lam::VqLosses;
 use cola_nn::normal_by_sample;
 use cola_random::stream;
@@ -91,12 +91,13 @@ pub(crate) fn flow_loss(
     key: Key,
 ) -> Result<Tensor> {
     let (_, channels, frames, h, w) = clean.dims5()?;
-    let (_, _, _, height, width) = batch.world_view.dims5()?;
+    let (_, video_frames, _, height, width) = batch.world_view.dims5()?;
     let device = clean.device();
     let given = draw_given(config, frames, key, &batch.samples, device)?;
     let noise =
         normal_by_sample(&[channels, frames, h, w], key.seed, "noise", key.step, &batch.samples, device)?;
-    let ratio = config.flow.time.ratio(height, width, frames);
+    let size = VideoSize { height, width, frames: video_frames, latent_frames: frames };
+    let ratio = config.flow.time.ratio(size);
     let times = config.flow.time.draw(ratio, key.seed, key.step, &batch.samples);
     let noised = corrupt(clean, &noise, &Tensor::new(times, device)?, &given)?;
     let rows = actions.map(|actions| system.world.conditioner.forward(actions)).transpose()?;

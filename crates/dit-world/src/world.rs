@@ -1,7 +1,7 @@
 //! Codec, transformer and action conditioner together: imagine frames from a start and actions.
 
 use candle_core::{Result, Tensor};
-use cola_flow::{Given, Sampler};
+use cola_flow::{Given, Sampler, VideoSize};
 use cola_nn::normal_by_sample;
 
 use crate::action::ActionConditioner;
@@ -80,9 +80,14 @@ impl WorldModel {
             candle_core::bail!("{} sample indices for a batch of {b}", samples.len());
         }
         config.check(alignment).map_err(candle_core::Error::wrap)?;
-        let ratio = config.time.ratio(height, width, config.window);
+        let video = VideoSize {
+            height,
+            width,
+            frames: alignment.video_frames(config.window),
+            latent_frames: config.window,
+        };
         let run = Run {
-            sampler: Sampler::new(config.sampler, &config.time, ratio),
+            sampler: Sampler::new(config.sampler, &config.time, config.time.ratio(video)),
             actions,
             samples,
             alignment,

@@ -21,16 +21,34 @@
 //! # }
 //! ```
 //!
-//! Parts: [`TimeConfig`] draws times and makes the sampler's grid; [`Given`], [`corrupt`] and [`velocity_loss`] are the
-//! training side; [`keep_mask`] drops conditions for guidance; [`Sampler`] integrates any [`Velocity`]. The network, the
-//! latents and the actions live upstairs.
+//! The parts:
+//!
+//! - time: [`TimeConfig`] draws training times and makes the sampler's grid, [`Shift`] and [`transform`] move both towards
+//!   noise by the size of the video, [`logit_normal`] is the distribution;
+//! - training: [`Given`] says which frames are known, [`MaskConfig`] draws that as Open-Sora does, [`corrupt`] and
+//!   [`velocity_loss`] are the objective, [`keep_mask`] drops actions for guidance;
+//! - sampling: [`Sampler`] integrates any [`Velocity`] with [`guide`]d Euler steps, [`EditMask`] says how much of a frame
+//!   is made anew.
+//!
+//! Whatever draws is a pure function of (seed, step, sample) and has a half that is handed its draws (`*_with`), so that
+//! another program's draws can be put in. The network, the latents and the actions live upstairs.
 
+mod edit;
+mod error;
+mod given;
 mod guidance;
 mod loss;
+mod mask;
 mod sampler;
+mod shift;
 mod time;
 
-pub use guidance::{guide, keep_mask};
-pub use loss::{Given, Noised, corrupt, velocity_loss};
-pub use sampler::{Sampler, SamplerConfig, Velocity};
-pub use time::{Shift, TimeConfig, TimeDistribution};
+pub use edit::EditMask;
+pub use error::ConfigError;
+pub use given::Given;
+pub use guidance::{guide, keep_mask, keep_mask_with};
+pub use loss::{Noised, add_noise, corrupt, velocity_loss};
+pub use mask::MaskConfig;
+pub use sampler::{Guided, Sampler, SamplerConfig, SamplerStep, Velocity};
+pub use shift::{Shift, VideoSize, transform};
+pub use time::{TimeConfig, TimeDistribution, logit_normal};

@@ -1,49 +1,8 @@
-//! The training side: given frames, corruption, velocity loss.
+//! The training side: corruption and velocity loss.
 
-use candle_core::{D, DType, Device, Result, Tensor};
+use candle_core::{D, DType, Result, Tensor};
 
-/// Which frames are given (clean, time 0, no loss) and which are generated.
-#[derive(Clone, Debug)]
-pub struct Given {
-    generated: Tensor,
-}
-
-impl Given {
-    /// The first `given` of `frames` latent frames of every clip are given.
-    ///
-    /// # Errors
-    /// No frame left to generate.
-    pub fn first(batch: usize, frames: usize, given: usize, device: &Device) -> Result<Self> {
-        if given >= frames {
-            candle_core::bail!("{given} given frames leave none of {frames} to generate");
-        }
-        let row: Vec<f32> = (0..frames).map(|f| if f < given { 0.0 } else { 1.0 }).collect();
-        Ok(Self { generated: Tensor::from_vec(row, (1, frames), device)?.repeat((batch, 1))? })
-    }
-
-    /// From a mask `(B, T)`: nonzero means generated, 0 means given.
-    ///
-    /// # Errors
-    /// Tensor arithmetic.
-    pub fn from_mask(generated: &Tensor) -> Result<Self> {
-        Ok(Self { generated: generated.ne(0.0)?.to_dtype(DType::F32)? })
-    }
-
-    /// `(B, T)` f32: 1 where a frame is generated, 0 where it is given.
-    pub fn generated(&self) -> &Tensor {
-        &self.generated
-    }
-
-    /// Frames from `generated` where they are generated, from `given` elsewhere; both `(B, C, T, H, W)`.
-    ///
-    /// # Errors
-    /// Tensor arithmetic.
-    pub fn choose(&self, generated: &Tensor, given: &Tensor) -> Result<Tensor> {
-        let (b, t) = self.generated.dims2()?;
-        let mask = self.generated.to_dtype(DType::U8)?.reshape((b, 1, t, 1, 1))?;
-        mask.broadcast_as(given.shape())?.where_cond(&generated.broadcast_as(given.shape())?, given)
-    }
-}
+use crate::given::Given;
 
 /// A corrupted batch and what the network should say about it.
 #[derive(Clone, Debug)]
@@ -58,7 +17,19 @@ pub struct Noised {
     pub given: Given,
 }
 
-/// `x_t = (1 - t/1000) clean + (t/1000) noise` on the generated frames.
+/// `x_t = (1 - t/1000) clean + (t/1000) noise`, every frame.
+///
+/// # Shapes
+/// `clean` and `noise` `(B, C, T, H, W)`, `t` `(B)` in `[0, 1000]`; returns `(B, C, T, H, W)` in the dtype of `clean`.
+///
+/// # Errors
+/// Tensor arithmetic.
+pub fn add_noise(clean: &Tensor, noise: &Tensor, t: &Tensor) -> Result<Tensor> {
+    let s = (t.to_dtype(clean.dtype())? / 1000.0)?.reshape((clean.dim(0)?, 1, 1, 1, 1))?;
+    clean.broadcast_mul(&s.affine(-1.0, 1.0)?)? + noise.broadcast_mul(&s)?
+}
+
+/// [`add_noise`] on the generated frames, the given ones clean; and the velocity to predict.
 ///
 /// # Shapes
 /// `clean` and `noise` `(B, C, T, H, W)`, `t` `(B)`.
@@ -66,18 +37,16 @@ pub struct Noised {
 /// # Errors
 /// Tensor arithmetic.
 pub fn corrupt(clean: &Tensor, noise: &Tensor, t: &Tensor, given: &Given) -> Result<Noised> {
-    let b = clean.dim(0)?;
-    let s = (t.to_dtype(clean.dtype())? / 1000.0)?.reshape((b, 1, 1, 1, 1))?;
-    let x = (clean.broadcast_mul(&s.affine(-1.0, 1.0)?)? + noise.broadcast_mul(&s)?)?;
     Ok(Noised {
-        x: given.choose(&x, clean)?,
+        x: given.choose(&add_noise(clean, noise, t)?, clean)?,
         t: t.clone(),
         target: (clean - noise)?.detach(),
         given: given.clone(),
     })
 }
 
-/// Mean squared error of the velocity over the generated frames, one number a clip: `(B)`, in f32 or wider.
+/// Mean squared error of the velocity over the generated frames, one number a clip: `(B)`, in f32 or wider. A clip of
+/// which every frame is given has none to take the mean of: NaN.
 ///
 /// `velocity` may have more channels than the target (Open-Sora predicts a second half that flow never uses): only the
 /// first are read. What is differentiated is the mean over the batch.

@@ -1,8 +1,10 @@
-//! Which times are trained and at which the sampler stops: distribution, shift, grid.
+//! Which times are trained and at which the sampler stops: distribution and grid, both shifted.
 
 use cola_random::{normals, stream};
 use rand::Rng;
 use serde::{Deserialize, Serialize};
+
+use crate::shift::{Shift, VideoSize, shifted};
 
 /// How training times are drawn before the shift.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -10,25 +12,19 @@ use serde::{Deserialize, Serialize};
 pub enum TimeDistribution {
     /// Uniform in `[0, 1000)`.
     Uniform,
-    /// `1000 sigmoid(n)`, `n` standard normal (all Open-Sora v1.2 training configurations).
+    /// [`logit_normal`] with location 0 and scale 1 (all Open-Sora v1.2 training configurations).
     LogitNormal,
 }
 
-/// The timestep transform `u' = r u / (1 + (r - 1) u)` with `u = t / 1000`.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case", deny_unknown_fields)]
-pub enum Shift {
-    /// No transform.
-    None,
-    /// A fixed ratio `r`. Small pictures need a large one (about 6), or the noised frame itself shows the answer.
-    Fixed(f64),
-    /// `r = scale sqrt(height width / 512²) sqrt(F)` with height and width in pixels and `F` the number of *latent*
-    /// frames (1 for a single one). Open-Sora takes `F = floor(frames / 17) * 5`, which is the same for whole chunks
-    /// of 17 frames and breaks down (0) below one chunk.
-    Resolution(f64),
-}
-
 /// Times for training and sampling.
+///
+/// ```
+/// use cola_flow::{Shift, TimeConfig, TimeDistribution};
+///
+/// let time = TimeConfig { distribution: TimeDistribution::Uniform, shift: Shift::None };
+/// assert_eq!(time.draw_with(1.0, &[0.0, 0.25]), [0.0, 250.0]);
+/// assert_eq!(time.grid(4, 1.0), [1000.0, 750.0, 500.0, 250.0]);
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TimeConfig {
@@ -39,38 +35,42 @@ pub struct TimeConfig {
 }
 
 impl TimeConfig {
-    /// Open-Sora v1.2: logit-normal, shifted by resolution.
+    /// Open-Sora v1.2: logit-normal, shifted by resolution. Latent frames are counted as they are; the published count
+    /// of chunks is [`Shift::OpenSora`].
     pub fn open_sora_v1_2() -> Self {
         Self { distribution: TimeDistribution::LogitNormal, shift: Shift::Resolution(1.0) }
     }
 
-    /// The ratio of the shift for a video of `height x width` pixels and `latent_frames` latent frames.
-    pub fn ratio(&self, height: usize, width: usize, latent_frames: usize) -> f64 {
-        match self.shift {
-            Shift::None => 1.0,
-            Shift::Fixed(ratio) => ratio,
-            Shift::Resolution(scale) => {
-                ((height * width) as f64 / (512.0 * 512.0)).sqrt()
-                    * (latent_frames.max(1) as f64).sqrt()
-                    * scale
-            }
-        }
+    /// The shift's ratio for a video of this size, see [`Shift::ratio`].
+    pub fn ratio(&self, size: VideoSize) -> f64 {
+        self.shift.ratio(size)
     }
 
     /// One training time in `[0, 1000]` for each sample: a pure function of (seed, step, sample).
     pub fn draw(&self, ratio: f64, seed: u64, step: u64, samples: &[u64]) -> Vec<f32> {
-        samples
+        let draws: Vec<f64> = samples
             .iter()
             .map(|&sample| {
                 let mut rng = stream(seed, "time", step, sample);
-                let u = match self.distribution {
+                match self.distribution {
                     TimeDistribution::Uniform => rng.random::<f64>(),
-                    TimeDistribution::LogitNormal => {
-                        1.0 / (1.0 + (-f64::from(normals(1, &mut rng)[0])).exp())
-                    }
-                };
-                (1000.0 * shifted(u, ratio)) as f32
+                    TimeDistribution::LogitNormal => f64::from(normals(1, &mut rng)[0]),
+                }
             })
+            .collect();
+        self.draw_with(ratio, &draws)
+    }
+
+    /// The training times `[0, 1000]` that these draws stand for: numbers in `[0, 1)` for the uniform distribution,
+    /// standard normal ones for the logit-normal.
+    pub fn draw_with(&self, ratio: f64, draws: &[f64]) -> Vec<f32> {
+        draws
+            .iter()
+            .map(|&draw| match self.distribution {
+                TimeDistribution::Uniform => draw,
+                TimeDistribution::LogitNormal => sigmoid(draw),
+            })
+            .map(|u| (1000.0 * shifted(u, ratio)) as f32)
             .collect()
     }
 
@@ -80,7 +80,16 @@ impl TimeConfig {
     }
 }
 
-/// `r u / (1 + (r - 1) u)`; 1 stays exactly 1.
-fn shifted(u: f64, ratio: f64) -> f64 {
-    if u >= 1.0 { 1.0 } else { ratio * u / (1.0 + (ratio - 1.0) * u) }
+/// The logit-normal time `1000 sigmoid(loc + scale normal)` in `[0, 1000]` of a standard normal draw, before any shift.
+///
+/// ```
+/// assert_eq!(cola_flow::logit_normal(0.0, 0.0, 1.0), 500.0);
+/// assert_eq!(cola_flow::logit_normal(-0.25, 0.5, 2.0), 500.0);
+/// ```
+pub fn logit_normal(normal: f64, loc: f64, scale: f64) -> f64 {
+    1000.0 * sigmoid(loc + scale * normal)
+}
+
+fn sigmoid(x: f64) -> f64 {
+    1.0 / (1.0 + (-x).exp())
 }

@@ -115,8 +115,13 @@ impl ExperimentConfig {
                 match self.flow.time.shift {
                     Shift::None => true,
                     Shift::Fixed(ratio) | Shift::Resolution(ratio) => ratio.is_finite() && ratio > 0.0,
+                    Shift::OpenSora(scale) => scale.is_finite() && scale > 0.0 && self.data.frames >= 17,
                 },
-                format!("flow.time.shift is {:?}; expected a finite number above 0", self.flow.time.shift),
+                format!(
+                    "flow.time.shift is {:?}; expected a finite number above 0, and with open_sora data.frames of at \
+                     least 17, since shorter clips would be trained at time 0 only",
+                    self.flow.time.shift
+                ),
             ),
             (
                 self.codec.whiten.is_finite() && self.remedies.motion_weight.is_finite(),

@@ -39,6 +39,10 @@ fn unknown_keys_and_wrong_values_are_refused_by_name() {
         &config.with("flow.time.shift={fixed=-1.0}").unwrap_err(),
         &["flow.time.shift is Fixed(-1.0)", "above 0"],
     );
+    holds(
+        &config.with("flow.time.shift={open_sora=1.0}").unwrap_err(),
+        &["flow.time.shift is OpenSora(1.0)", "data.frames", "at least 17"],
+    );
     holds(&config.with("phases.joint.rates.idm=inf").unwrap_err(), &["phases", "finite"]);
     holds(&config.with("data.batch=1").unwrap_err(), &["data.batch is 1", "16 tokens", "lam.codes = 32"]);
     holds(&config.with("plan=LAM18446744073709551615+WARM2").unwrap_err(), &["is no phase"]);
