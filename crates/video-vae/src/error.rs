@@ -1,6 +1,9 @@
 //! What cannot be encoded or decoded.
 
-/// An input that the VAE refuses; the message says what would do. It arrives inside a [`candle_core::Error`].
+/// An input that the VAE refuses; the message says what would do.
+///
+/// [`VideoVae::check_video`](crate::VideoVae::check_video) and [`VideoVae::check_latents`](crate::VideoVae::check_latents)
+/// return it as it is; from the methods that compute it comes as the text of a [`candle_core::Error`].
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum InputError {

@@ -99,6 +99,35 @@ impl VideoVae {
         }
     }
 
+    /// Whether a video can be encoded: `(B, 3, F, H, W)`, sides multiples of 8, at least one sample and frame.
+    ///
+    /// # Errors
+    /// What is wrong and what would do.
+    pub fn check_video(&self, video: &Tensor) -> std::result::Result<(), InputError> {
+        let config = &self.config.spatial_vae;
+        is_of_rank(video, 5, "a video", VIDEO)?;
+        check_pictures("a video", video.dims(), config.in_channels, config.factor())
+    }
+
+    /// Whether latents can be decoded to so many frames: `(B, 4, T, H, W)`, `T` from [`VideoVae::latent_frames`].
+    ///
+    /// # Errors
+    /// What is wrong and what would do.
+    pub fn check_latents(
+        &self,
+        latents: &Tensor,
+        frames: usize,
+        cut: Cut,
+    ) -> std::result::Result<(), InputError> {
+        is_of_rank(latents, 5, "latents", VIDEO)?;
+        check_latents("latents", latents.dims(), self.config.temporal_vae.embed_dim)?;
+        let (expected, found) = (self.latent_frames(frames, cut), latents.dims()[2]);
+        if found != expected {
+            return Err(InputError::Frames { frames, expected, found });
+        }
+        Ok(())
+    }
+
     /// A video `(B, 3, F, H, W)`, pixels in `[-1, 1]`, sides multiples of 8, `F >= 1`, to samples of its latents `(B, 4, T,
     /// H / 8, W / 8)`, `T` from [`VideoVae::latent_frames`]. In the video's dtype.
     ///
@@ -180,13 +209,8 @@ impl VideoVae {
     /// # Errors
     /// As [`VideoVae::decode`].
     pub fn decode_time(&self, latents: &Tensor, frames: usize, cut: Cut) -> Result<Tensor> {
-        is_of_rank(latents, 5, "latents", VIDEO)?;
-        check_latents("latents", latents.dims(), self.config.temporal_vae.embed_dim)?;
-        let (batch, _, found, ..) = latents.dims5()?;
-        let expected = self.latent_frames(frames, cut);
-        if found != expected {
-            return Err(InputError::Frames { frames, expected, found }.into());
-        }
+        self.check_latents(latents, frames, cut)?;
+        let batch = latents.dim(0)?;
         let [shift, scale] = self.buffers(latents)?;
         let z = latents.broadcast_mul(&scale)?.broadcast_add(&shift)?;
         match cut {
@@ -214,12 +238,6 @@ impl VideoVae {
     fn run(&self, video: &Tensor, cut: Cut, noise: Option<&Noise>) -> Result<Tensor> {
         let images = self.encode_images(video, noise.map(|noise| &noise.images))?;
         self.encode_time(&images, cut, noise.map(|noise| &noise.latents))
-    }
-
-    fn check_video(&self, video: &Tensor) -> std::result::Result<(), InputError> {
-        let config = &self.config.spatial_vae;
-        is_of_rank(video, 5, "a video", VIDEO)?;
-        check_pictures("a video", video.dims(), config.in_channels, config.factor())
     }
 
     /// Shapes of [`Noise`] for a video.

@@ -33,13 +33,20 @@ impl PixelAttention {
         })
     }
 
-    /// `(N, C, 1, H, W)` to the same shape.
+    /// `(N, C, 1, H, W)` to the same shape. Image by image: the order of the sums in a matrix product depends on the number
+    /// of its rows, and an image's bits should not depend on its neighbours.
     pub(super) fn forward(&self, x: &Tensor) -> Result<Tensor> {
         let (n, c, ..) = x.dims5()?;
         let pixels = self.norm.forward(x)?.reshape((n, c, ()))?.transpose(1, 2)?.contiguous()?;
-        let head = |layer: &Linear| layer.forward(&pixels)?.unsqueeze(1);
+        let images: Vec<Tensor> =
+            (0..n).map(|image| self.attend(&pixels.narrow(0, image, 1)?)).collect::<Result<_>>()?;
+        x + Tensor::cat(&images, 0)?.transpose(1, 2)?.reshape(x.shape())?
+    }
+
+    /// `(1, H W, C)` to the same shape.
+    fn attend(&self, pixels: &Tensor) -> Result<Tensor> {
+        let head = |layer: &Linear| layer.forward(pixels)?.unsqueeze(1);
         let seen = attend(&head(&self.queries)?, &head(&self.keys)?, &head(&self.values)?, false)?;
-        let y = self.out.forward(&seen.squeeze(1)?)?;
-        x + y.transpose(1, 2)?.reshape(x.shape())?
+        self.out.forward(&seen.squeeze(1)?)
     }
 }
