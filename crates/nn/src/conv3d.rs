@@ -4,7 +4,7 @@ use candle_core::{DType, Device, Result, Tensor};
 use candle_nn::init::{FanInOut, Init, NonLinearity, NormalOrUniform};
 use candle_nn::var_builder::VarBuilder;
 
-use crate::kernel::conv3d::CausalConv;
+use crate::kernel::conv3d::Convolution;
 use crate::kernel::loops_serve;
 
 /// A convolution over frames and pixels in which no frame sees a later one; parameters `weight` `(O, I, kt, kh, kw)` and
@@ -52,13 +52,22 @@ impl CausalConv3d {
         if depth == 0 || height.is_multiple_of(2) || width.is_multiple_of(2) {
             candle_core::bail!("causal convolution: kernel {kernel:?} needs a time and odd sides");
         }
-        let init = Init::Kaiming {
-            dist: NormalOrUniform::Uniform,
-            fan: FanInOut::FanIn,
-            non_linearity: NonLinearity::ExplicitGain((1f64 / 3.0).sqrt()),
-        };
-        let weight = vb.get_with_hints((out_dim, in_dim, depth, height, width), "weight", init)?;
+        let weight = vb.get_with_hints((out_dim, in_dim, depth, height, width), "weight", kaiming())?;
         Ok(Self { weight, bias: None, time_stride: 1 })
+    }
+
+    /// Over images, or over frames that do not see each other: with bias and a square kernel, the weight stored as that of
+    /// a 2-D convolution, `(O, I, side, side)`.
+    ///
+    /// # Errors
+    /// A stored parameter of another shape, an even side.
+    pub fn of_images(in_dim: usize, out_dim: usize, side: usize, vb: VarBuilder) -> Result<Self> {
+        if side.is_multiple_of(2) {
+            candle_core::bail!("convolution of images: a kernel of {side} x {side} has no middle");
+        }
+        let weight = vb.get_with_hints((out_dim, in_dim, side, side), "weight", kaiming())?;
+        let bias = vb.get_with_hints(out_dim, "bias", Init::Const(0.0))?;
+        Ok(Self { weight: weight.unsqueeze(2)?, bias: Some(bias), time_stride: 1 })
     }
 
     /// Keeps one frame of `time_stride`.
@@ -81,7 +90,7 @@ impl CausalConv3d {
     /// # Errors
     /// An input of another rank or number of channels, fewer frames than the time stride.
     pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
-        let (out_dim, in_dim, ..) = self.weight.dims5()?;
+        let in_dim = self.weight.dim(1)?;
         let (_, channels, frames, ..) = x.dims5()?;
         if channels != in_dim || frames < self.time_stride {
             candle_core::bail!(
@@ -90,29 +99,8 @@ impl CausalConv3d {
                 x.dims()
             );
         }
-        let dtype = x.dtype();
-        let wide = if matches!(x.device(), Device::Cpu) && matches!(dtype, DType::BF16 | DType::F16) {
-            DType::F32
-        } else {
-            dtype
-        };
-        let x = x.to_dtype(wide)?.contiguous()?;
-        let weight = self.weight.to_dtype(wide)?.contiguous()?;
-        let bias = self.bias.as_ref().map(|bias| bias.to_dtype(wide)?.contiguous()).transpose()?;
-        let y = if loops_serve(&[&x, &weight]) {
-            let bias = match bias {
-                Some(bias) => bias,
-                None => Tensor::zeros(out_dim, wide, x.device())?,
-            };
-            x.apply_op3(&weight, &bias, CausalConv { time_stride: self.time_stride })?
-        } else {
-            let y = self.composed(&x, &weight)?;
-            match bias {
-                Some(bias) => y.broadcast_add(&bias.reshape((1, out_dim, 1, 1, 1))?)?,
-                None => y,
-            }
-        };
-        y.to_dtype(dtype)
+        let op = Convolution::Causal { time_stride: self.time_stride };
+        convolve(op, x, &self.weight, self.bias.as_ref(), |x, weight| self.composed(x, weight))
     }
 
     /// One 2-D convolution for each frame of the kernel, without bias: for devices and dtypes that the fused operation
@@ -147,4 +135,47 @@ impl CausalConv3d {
             None => candle_core::bail!("causal convolution: the kernel has no frames"),
         }
     }
+}
+
+/// PyTorch's default for a weight: Kaiming-uniform with a = sqrt 5.
+pub(crate) fn kaiming() -> Init {
+    Init::Kaiming {
+        dist: NormalOrUniform::Uniform,
+        fan: FanInOut::FanIn,
+        non_linearity: NonLinearity::ExplicitGain((1f64 / 3.0).sqrt()),
+    }
+}
+
+/// The fused operation, or for devices and dtypes that it does not serve the composed form, which leaves the bias out.
+/// In the input's dtype; on the CPU bf16 and f16 are widened.
+pub(crate) fn convolve(
+    op: Convolution,
+    x: &Tensor,
+    weight: &Tensor,
+    bias: Option<&Tensor>,
+    composed: impl FnOnce(&Tensor, &Tensor) -> Result<Tensor>,
+) -> Result<Tensor> {
+    let (out_dim, dtype) = (weight.dim(0)?, x.dtype());
+    let wide = if matches!(x.device(), Device::Cpu) && matches!(dtype, DType::BF16 | DType::F16) {
+        DType::F32
+    } else {
+        dtype
+    };
+    let x = x.to_dtype(wide)?.contiguous()?;
+    let weight = weight.to_dtype(wide)?.contiguous()?;
+    let bias = bias.map(|bias| bias.to_dtype(wide)?.contiguous()).transpose()?;
+    let y = if loops_serve(&[&x, &weight]) {
+        let bias = match bias {
+            Some(bias) => bias,
+            None => Tensor::zeros(out_dim, wide, x.device())?,
+        };
+        x.apply_op3(&weight, &bias, op)?
+    } else {
+        let y = composed(&x, &weight)?;
+        match bias {
+            Some(bias) => y.broadcast_add(&bias.reshape((1, out_dim, 1, 1, 1))?)?,
+            None => y,
+        }
+    };
+    y.to_dtype(dtype)
 }

@@ -8,6 +8,7 @@ pub(crate) mod activate;
 pub(crate) mod adamw;
 pub(crate) mod affine;
 pub(crate) mod conv3d;
+mod conv_parts;
 mod conv_planes;
 mod conv_tiles;
 pub(crate) mod element;

@@ -26,7 +26,8 @@
 //! ```
 //!
 //! Parts: [`Params`], [`blueprint`]; [`Linear`], [`Mlp`], [`GatedMlp`]; [`LayerNorm`], [`RmsNorm`], [`layer_norm`], [`modulate`],
-//! [`gate_add`]; [`attend`], [`attend_tokens`], [`SelfAttention`], [`Rope`]; [`CausalConv3d`], [`GroupNorm`];
+//! [`gate_add`]; [`attend`], [`attend_tokens`], [`SelfAttention`], [`Rope`]; [`CausalConv3d`], [`ResizeConv`],
+//! [`GroupNorm`];
 //! [`add_rows`], [`split_rows`], [`sum_leading`]; [`nearest_code`]; [`recompute`]; the fixed tables of [`sinusoid`]; the
 //! optimizer's step [`adamw`]. Models and losses live upstairs.
 //!
@@ -55,6 +56,7 @@ mod optim;
 mod params;
 mod random;
 mod recompute;
+mod resize;
 mod rope;
 mod rows;
 mod self_attention;
@@ -78,6 +80,7 @@ pub use optim::{AdamStep, AdamUpdate, Average, adamw, global_norm};
 pub use params::{LoadReport, Params, read_tensors, save_tensors};
 pub use random::{normal, normal_by_sample};
 pub use recompute::recompute;
+pub use resize::ResizeConv;
 pub use rope::Rope;
 pub use rows::{add_rows, sum_leading};
 pub use self_attention::{SelfAttention, SelfAttentionConfig};

@@ -2,10 +2,11 @@
 
 use candle_core::backend::BackendStorage;
 use candle_core::{CpuStorage, CudaStorage, CustomOp1, Layout, Result, Shape, Storage, Tensor};
-use candle_nn::init::{FanInOut, Init, NonLinearity, NormalOrUniform};
+use candle_nn::init::Init;
 use candle_nn::var_builder::VarBuilder;
 
 use crate::activation::activated;
+use crate::conv3d::kaiming;
 use crate::kernel::activate::Activation;
 use crate::kernel::affine::Affine;
 use crate::kernel::serves;
@@ -62,12 +63,8 @@ impl Linear {
     pub fn patch(kernel: &[usize], out_dim: usize, init: Option<Init>, vb: VarBuilder) -> Result<Self> {
         let in_dim: usize = kernel.iter().product();
         let shape: Vec<usize> = std::iter::once(out_dim).chain(kernel.iter().copied()).collect();
-        let init = init.unwrap_or(Init::Kaiming {
-            dist: NormalOrUniform::Uniform,
-            fan: FanInOut::FanIn,
-            non_linearity: NonLinearity::ExplicitGain((1f64 / 3.0).sqrt()),
-        });
-        let weight = vb.get_with_hints(shape, "weight", init)?.reshape((out_dim, in_dim))?;
+        let weight =
+            vb.get_with_hints(shape, "weight", init.unwrap_or_else(kaiming))?.reshape((out_dim, in_dim))?;
         let bias = vb.get_with_hints(out_dim, "bias", Init::Const(0.0))?;
         Ok(Self { weight, bias })
     }

@@ -222,3 +222,23 @@ fn impossible_sizes_are_refused_with_their_numbers() -> Result<()> {
     }
     Ok(())
 }
+
+#[test]
+fn images_are_convolved_frame_by_frame() -> Result<()> {
+    let params = Params::seeded(0, DType::F32, &Device::Cpu);
+    let layer = CausalConv3d::of_images(3, 4, 3, params.trainable())?;
+    assert_eq!(params.get("weight").expect("a weight").dims(), [4, 3, 3, 3]);
+    let x = numbers("x", &[2, 3, 1, 5, 4]);
+    let weight = params.get("weight").expect("a weight");
+    let found = layer.forward(&x)?.squeeze(2)?;
+    let expected = x.squeeze(2)?.conv2d(&weight, 1, 1, 1, 1)?;
+    for (found, expected) in doubles(&found)?.iter().zip(doubles(&expected)?) {
+        assert!((found - expected).abs() < 1e-5, "{found} {expected}");
+    }
+    let grads = layer.forward(&x)?.sqr()?.sum_all()?.backward()?;
+    for (name, var) in params.vars() {
+        assert_eq!(grads.get(&var).expect("a gradient").dims(), var.dims(), "{name}");
+    }
+    assert!(CausalConv3d::of_images(3, 4, 2, params.frozen()).is_err());
+    Ok(())
+}

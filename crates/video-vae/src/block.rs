@@ -4,8 +4,7 @@ use candle_core::{Result, Tensor};
 use candle_nn::var_builder::VarBuilder;
 use cola_nn::{CausalConv3d, GroupNorm};
 
-/// `x + conv2(silu(norm2(conv1(silu(norm1(x))))))`, with a 1 x 1 x 1 convolution `conv3` of `x` where the width changes;
-/// no convolution has a bias.
+/// `x + conv2(silu(norm2(conv1(silu(norm1(x))))))`, with a 1 x 1 x 1 convolution of `x` where the width changes.
 ///
 /// The norms' statistics go over all frames: the block is not causal, only its convolutions are.
 ///
@@ -30,7 +29,8 @@ pub struct ResBlock {
 }
 
 impl ResBlock {
-    /// From `in_dim` to `out_dim` channels; `groups` has to divide both.
+    /// Of the temporal VAE, from `in_dim` to `out_dim` channels: no convolution has a bias, that of `x` is `conv3`. `groups`
+    /// has to divide both widths.
     ///
     /// # Errors
     /// A stored parameter of another shape, unequal groups.
@@ -43,6 +43,20 @@ impl ResBlock {
             norms: [norm("norm1", in_dim)?, norm("norm2", out_dim)?],
             convs: [conv("conv1", in_dim, 3)?, conv("conv2", out_dim, 3)?],
             shortcut: if in_dim == out_dim { None } else { Some(conv("conv3", in_dim, 1)?) },
+        })
+    }
+
+    /// Of the image VAE: 2-D convolutions with bias, that of `x` is `conv_shortcut`.
+    ///
+    /// # Errors
+    /// As [`ResBlock::new`].
+    pub fn of_images(in_dim: usize, out_dim: usize, groups: usize, eps: f64, vb: VarBuilder) -> Result<Self> {
+        let norm = |name: &str, dim| GroupNorm::new(groups, dim, eps, vb.pp(name));
+        let conv = |name: &str, from, side| CausalConv3d::of_images(from, out_dim, side, vb.pp(name));
+        Ok(Self {
+            norms: [norm("norm1", in_dim)?, norm("norm2", out_dim)?],
+            convs: [conv("conv1", in_dim, 3)?, conv("conv2", out_dim, 3)?],
+            shortcut: if in_dim == out_dim { None } else { Some(conv("conv_shortcut", in_dim, 1)?) },
         })
     }
 
@@ -61,8 +75,9 @@ impl ResBlock {
         }
     }
 
-    /// `count` blocks in a row, named by their number.
+    /// `count` blocks in a row, named by their number, each made by `block`.
     pub(crate) fn row(
+        block: fn(usize, usize, usize, f64, VarBuilder) -> Result<Self>,
         count: usize,
         in_dim: usize,
         out_dim: usize,
@@ -72,7 +87,7 @@ impl ResBlock {
         (0..count)
             .map(|index| {
                 let from = if index == 0 { in_dim } else { out_dim };
-                Self::new(from, out_dim, groups, eps, vb.pp(index))
+                block(from, out_dim, groups, eps, vb.pp(index))
             })
             .collect()
     }

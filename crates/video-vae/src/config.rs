@@ -1,6 +1,12 @@
-//! Sizes of the temporal VAE.
+//! Sizes of the whole VAE, and what no VAE can have.
+
+mod image;
+mod temporal;
 
 use serde::{Deserialize, Serialize};
+
+pub use image::ImageConfig;
+pub use temporal::TemporalConfig;
 
 /// A configuration that no model can have.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
@@ -24,6 +30,14 @@ pub enum ConfigError {
         /// The field, as in the configuration file.
         field: &'static str,
     },
+    /// A real number out of range.
+    #[error("{field} must be {expected}")]
+    Number {
+        /// The field, as in the configuration file.
+        field: &'static str,
+        /// What would do.
+        expected: &'static str,
+    },
     /// Levels and the steps between them.
     #[error(
         "temporal_vae.temporal_downsample has {found} entries; {levels} levels have {} steps between them",
@@ -35,70 +49,73 @@ pub enum ConfigError {
         /// Levels.
         levels: usize,
     },
+    /// Two parts that do not fit together.
+    #[error("{field} is {found}; it must be {expected}, as {other}")]
+    Unequal {
+        /// The field, as in the configuration file.
+        field: &'static str,
+        /// Its value.
+        found: usize,
+        /// The field that it has to follow.
+        other: &'static str,
+        /// That field's value.
+        expected: usize,
+    },
 }
 
-/// The temporal VAE; field names follow Open-Sora's `VAE_Temporal`.
+/// Refuses the first field that is zero.
+fn not_zero(fields: &[(&'static str, usize)]) -> Result<(), ConfigError> {
+    match fields.iter().find(|(_, value)| *value == 0) {
+        Some((field, _)) => Err(ConfigError::Zero { field }),
+        None => Ok(()),
+    }
+}
+
+/// Image VAE, temporal VAE and what lies between them and the latents. The first two are named as in the published state
+/// dict, where the image VAE is `spatial_vae`.
+///
+/// ```
+/// use cola_video_vae::VideoVaeConfig;
+///
+/// let config = VideoVaeConfig::open_sora_v1_2();
+/// assert_eq!(config.check(), Ok(()));
+/// assert_eq!((config.spatial_vae.factor(), config.temporal_vae.latent_frames(17)), (8, 5));
+/// assert_eq!(config.spatial_vae.scaling_factor, 0.18215);
+/// ```
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct TemporalConfig {
-    /// Channels of the latent images that go in and come out.
-    pub in_out_channels: usize,
-    /// Channels between encoder and `quant_conv` (there twice as many), and between `post_quant_conv` and decoder.
-    pub latent_embed_dim: usize,
-    /// Channels of the latents.
-    pub embed_dim: usize,
-    /// Width of a level of multiplier 1.
-    pub filters: usize,
-    /// Residual blocks of each level, and of the middle.
-    pub num_res_blocks: usize,
-    /// Width of each level in `filters`.
-    pub channel_multipliers: Vec<usize>,
-    /// Whether the frame rate is halved behind each level but the last.
-    pub temporal_downsample: Vec<bool>,
-    /// Groups of every group norm.
-    pub num_groups: usize,
-    /// What keeps a group norm's root away from zero.
-    pub norm_eps: f64,
-    /// Frames that are encoded together; chunks do not see each other.
-    pub micro_frame_size: usize,
+pub struct VideoVaeConfig {
+    /// Pixels to latent images.
+    pub spatial_vae: ImageConfig,
+    /// Latent images to fewer latents.
+    pub temporal_vae: TemporalConfig,
+    /// What is taken from each channel of the latents.
+    pub shift: Vec<f64>,
+    /// What each channel is divided by behind that.
+    pub scale: Vec<f64>,
+    /// Images that go through the image VAE together: bounds the memory, changes no bit of the result.
+    pub micro_batch: usize,
 }
 
-impl TemporalConfig {
-    /// The published model: 309,687,144 parameters.
+impl VideoVaeConfig {
+    /// The published model: 393,341,007 parameters.
     pub fn open_sora_v1_2() -> Self {
         Self {
-            in_out_channels: 4,
-            latent_embed_dim: 4,
-            embed_dim: 4,
-            filters: 128,
-            num_res_blocks: 4,
-            channel_multipliers: vec![1, 2, 2, 4],
-            temporal_downsample: vec![false, true, true],
-            num_groups: 32,
-            norm_eps: 1e-5,
-            micro_frame_size: 17,
+            spatial_vae: ImageConfig::open_sora_v1_2(),
+            temporal_vae: TemporalConfig::open_sora_v1_2(),
+            shift: vec![-0.10, 0.34, 0.27, 0.98],
+            scale: vec![3.85, 2.32, 2.33, 3.06],
+            micro_batch: 4,
         }
     }
 
     /// The same shape, narrow and shallow, for tests.
     pub fn tiny() -> Self {
-        Self { filters: 4, num_res_blocks: 1, num_groups: 2, ..Self::open_sora_v1_2() }
-    }
-
-    /// Frames that become one.
-    pub fn time_factor(&self) -> usize {
-        1 << self.temporal_downsample.iter().filter(|halves| **halves).count()
-    }
-
-    /// Latent frames of a clip: those of its whole chunks and those of the rest, each rounded up.
-    pub fn latent_frames(&self, frames: usize) -> usize {
-        let of = |frames: usize| frames.div_ceil(self.time_factor());
-        frames / self.micro_frame_size * of(self.micro_frame_size) + of(frames % self.micro_frame_size)
-    }
-
-    /// Channels of a level.
-    pub(crate) fn width(&self, level: usize) -> usize {
-        self.filters * self.channel_multipliers[level]
+        Self {
+            spatial_vae: ImageConfig::tiny(),
+            temporal_vae: TemporalConfig::tiny(),
+            ..Self::open_sora_v1_2()
+        }
     }
 
     /// Refuses sizes that do not fit together.
@@ -106,33 +123,25 @@ impl TemporalConfig {
     /// # Errors
     /// The field, its value and what would do.
     pub fn check(&self) -> Result<(), ConfigError> {
-        for (field, value) in [
-            ("temporal_vae.in_out_channels", self.in_out_channels),
-            ("temporal_vae.latent_embed_dim", self.latent_embed_dim),
-            ("temporal_vae.embed_dim", self.embed_dim),
-            ("temporal_vae.filters", self.filters),
-            ("temporal_vae.num_groups", self.num_groups),
-            ("temporal_vae.micro_frame_size", self.micro_frame_size),
-            ("temporal_vae.channel_multipliers", self.channel_multipliers.iter().copied().min().unwrap_or(0)),
+        self.spatial_vae.check()?;
+        self.temporal_vae.check()?;
+        not_zero(&[("micro_batch", self.micro_batch)])?;
+        let (latent, embed) = ("spatial_vae.latent_channels", "temporal_vae.embed_dim");
+        let (channels, width) = (self.spatial_vae.latent_channels, self.temporal_vae.embed_dim);
+        for (field, found, other, expected) in [
+            ("temporal_vae.in_out_channels", self.temporal_vae.in_out_channels, latent, channels),
+            ("the number of entries of shift", self.shift.len(), embed, width),
+            ("the number of entries of scale", self.scale.len(), embed, width),
         ] {
-            if value == 0 {
-                return Err(ConfigError::Zero { field });
+            if found != expected {
+                return Err(ConfigError::Unequal { field, found, other, expected });
             }
         }
-        let (levels, found) = (self.channel_multipliers.len(), self.temporal_downsample.len());
-        if found + 1 != levels {
-            return Err(ConfigError::Steps { found, levels });
+        if self.shift.iter().any(|shift| !shift.is_finite()) {
+            return Err(ConfigError::Number { field: "shift", expected: "finite" });
         }
-        for level in 0..levels {
-            let found = self.width(level);
-            if !found.is_multiple_of(self.num_groups) {
-                return Err(ConfigError::Multiple {
-                    field: "temporal_vae.filters times a multiplier",
-                    found,
-                    unit: self.num_groups,
-                    why: "group norm takes equal groups of channels",
-                });
-            }
+        if self.scale.iter().any(|scale| !scale.is_finite() || *scale <= 0.0) {
+            return Err(ConfigError::Number { field: "scale", expected: "finite and above 0" });
         }
         Ok(())
     }

@@ -34,11 +34,18 @@ impl Decoder {
         let last = config.channel_multipliers.len() - 1;
         let mut width = config.width(last);
         let conv_in = conv("conv1", config.latent_embed_dim, width)?;
-        let res_blocks = ResBlock::row(count, width, width, norm, vb.pp("res_blocks"))?;
+        let res_blocks = ResBlock::row(ResBlock::new, count, width, width, norm, vb.pp("res_blocks"))?;
         let mut levels = Vec::new();
         for level in (0..=last).rev() {
             let out_dim = config.width(level);
-            let blocks = ResBlock::row(count, width, out_dim, norm, vb.pp("block_res_blocks").pp(level))?;
+            let blocks = ResBlock::row(
+                ResBlock::new,
+                count,
+                width,
+                out_dim,
+                norm,
+                vb.pp("block_res_blocks").pp(level),
+            )?;
             width = if count == 0 { width } else { out_dim };
             // The step between this level and the one before it.
             let step = level.checked_sub(1).filter(|step| config.temporal_downsample[*step]);

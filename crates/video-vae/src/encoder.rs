@@ -36,7 +36,14 @@ impl Encoder {
         let mut width = config.filters;
         for level in 0..config.channel_multipliers.len() {
             let out_dim = config.width(level);
-            let blocks = ResBlock::row(count, width, out_dim, norm, vb.pp("block_res_blocks").pp(level))?;
+            let blocks = ResBlock::row(
+                ResBlock::new,
+                count,
+                width,
+                out_dim,
+                norm,
+                vb.pp("block_res_blocks").pp(level),
+            )?;
             width = if count == 0 { width } else { out_dim };
             let halve = if config.temporal_downsample.get(level) == Some(&true) {
                 let vb = vb.pp("conv_blocks").pp(level).pp("conv");
@@ -51,7 +58,7 @@ impl Encoder {
         Ok(Self {
             conv_in,
             levels,
-            res_blocks: ResBlock::row(count, width, width, norm, vb.pp("res_blocks"))?,
+            res_blocks: ResBlock::row(ResBlock::new, count, width, width, norm, vb.pp("res_blocks"))?,
             norm: GroupNorm::new(config.num_groups, width, config.norm_eps, vb.pp("norm1"))?,
             conv_out: CausalConv3d::new(width, 2 * config.latent_embed_dim, [1; 3], conv("conv2"))?,
         })

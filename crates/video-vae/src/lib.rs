@@ -1,38 +1,55 @@
-//! The temporal part of Open-Sora v1.2's video VAE: latent images of single frames to fewer latent frames, and back.
+//! Open-Sora v1.2's video VAE: pixels to latents of an eighth of the sides, and back.
 //!
-//! Published layout and names (`temporal_vae.*` of `hpcai-tech/OpenSora-VAE-v1.2`): convolutions that are causal in time,
-//! residual blocks with group norm and SiLU, two halvings of the frame rate. Trainable or frozen by the view of the
-//! parameters that it is built over.
+//! Two models in a row, in the published layout and with the published names (`hpcai-tech/OpenSora-VAE-v1.2`, 517 entries,
+//! 393,341,007 parameters): an image VAE of the SDXL type for every frame by itself, and a temporal VAE of convolutions
+//! that are causal in time and halve the frame rate twice. Trainable or frozen by the view of the parameters that they
+//! are built over.
 //!
 //! ```
 //! use candle_core::{DType, Device, Tensor};
 //! use cola_nn::Params;
-//! use cola_video_vae::{TemporalConfig, TemporalVae};
+//! use cola_video_vae::{Cut, VideoVae, VideoVaeConfig};
 //!
 //! # fn main() -> candle_core::Result<()> {
 //! let params = Params::seeded(0, DType::F32, &Device::Cpu);
-//! let vae = TemporalVae::new(&TemporalConfig::tiny(), params.frozen())?;
-//! let images = Tensor::zeros((1, 4, 17, 4, 4), DType::F32, &Device::Cpu)?; // (B, C, T, H, W)
-//! let posterior = vae.encode(&images)?;
-//! assert_eq!(posterior.mean().dims(), [1, 4, 5, 4, 4]); // four frames become one
-//! assert_eq!(vae.decode(posterior.mean(), 17)?.dims(), images.dims());
+//! let vae = VideoVae::new(&VideoVaeConfig::tiny(), params.frozen())?;
+//! let video = Tensor::zeros((1, 3, 17, 16, 16), DType::F32, &Device::Cpu)?; // (B, C, F, H, W), pixels in [-1, 1]
+//! let latents = vae.encode_mean(&video, Cut::Chunks)?;
+//! assert_eq!(latents.dims(), [1, 4, 5, 2, 2]); // eight pixels become one, four frames become one
+//! assert_eq!(vae.decode(&latents, 17, Cut::Chunks)?.dims(), video.dims());
 //! # Ok(())
 //! # }
 //! ```
 //!
-//! Parts: [`TemporalConfig`]; [`TemporalVae`], made of [`Encoder`] and [`Decoder`], those of [`ResBlock`]s; [`Posterior`].
-//! Pixels, the image VAE in front and the latents' shift and scale are not here.
+//! Parts: [`VideoVae`] with [`VideoVaeConfig`], [`Cut`], [`Noise`] and [`InputError`]; [`ImageVae`], made of [`ImageEncoder`]
+//! and [`ImageDecoder`]; [`TemporalVae`], made of [`Encoder`] and [`Decoder`]; both of [`ResBlock`]s; [`Posterior`].
+//! Losses, discriminators and reading videos are elsewhere or nowhere.
+//!
+//! # Why the image VAE is not candle-transformers'
+//! Its `stable_diffusion::vae` has the same layers and names and can be run, but not trained or repeated: attention goes
+//! through `softmax_last_dim`, which has no backward, posteriors are drawn from the global generator without a way to give
+//! the noise or read mean and variance, and the log-variance is not clamped. Its convolutions gather patches into a matrix
+//! nine times the image, its attention holds all scores, and frozen weights would get gradients; the crate would bring
+//! some hundred models along.
 
 mod block;
 mod config;
 mod decoder;
 mod encoder;
+mod error;
+mod image;
+mod noise;
 mod posterior;
 mod temporal;
+mod video;
 
 pub use block::ResBlock;
-pub use config::{ConfigError, TemporalConfig};
+pub use config::{ConfigError, ImageConfig, TemporalConfig, VideoVaeConfig};
 pub use decoder::Decoder;
 pub use encoder::Encoder;
+pub use error::InputError;
+pub use image::{ImageDecoder, ImageEncoder, ImageVae};
+pub use noise::Noise;
 pub use posterior::Posterior;
 pub use temporal::TemporalVae;
+pub use video::{Cut, VideoVae};

@@ -28,7 +28,7 @@ pub struct Posterior {
 }
 
 impl Posterior {
-    /// From `(B, 2 C, T, H, W)`: means, then logarithms of variances, which are clamped to -30 and 20.
+    /// From `(B, 2 C, ...)`: means, then logarithms of variances, which are clamped to -30 and 20.
     ///
     /// # Errors
     /// An odd number of channels.
@@ -44,12 +44,12 @@ impl Posterior {
         })
     }
 
-    /// `(B, C, T, H, W)`.
+    /// `(B, C, ...)`.
     pub fn mean(&self) -> &Tensor {
         &self.mean
     }
 
-    /// Logarithm of the variance, `(B, C, T, H, W)`.
+    /// Logarithm of the variance, `(B, C, ...)`.
     pub fn logvar(&self) -> &Tensor {
         &self.logvar
     }
@@ -69,6 +69,14 @@ impl Posterior {
     pub fn sample(&self, rng: &mut impl Rng) -> Result<Tensor> {
         let noise = normal(self.mean.dims(), self.mean.device(), rng)?.to_dtype(self.mean.dtype())?;
         self.sample_with(&noise)
+    }
+
+    /// A sample with the noise, or the mean without.
+    pub(crate) fn point(&self, noise: Option<&Tensor>) -> Result<Tensor> {
+        match noise {
+            Some(noise) => self.sample_with(noise),
+            None => Ok(self.mean.clone()),
+        }
     }
 
     /// One posterior from those of successive chunks.

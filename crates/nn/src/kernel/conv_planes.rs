@@ -22,23 +22,40 @@ const GRAD_STRIP: usize = 2304;
 /// Products that take as long as touching one element.
 const PRODUCTS: usize = 64;
 
-/// A frame of one channel, and the kernel that goes over it. Sides of the kernel are odd.
+/// A frame of one channel, and the kernel that goes over it.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Plane {
     pub(super) height: usize,
     pub(super) width: usize,
     pub(super) kernel_height: usize,
     pub(super) kernel_width: usize,
+    /// Rows of zeros above and as many below, columns on the left and as many on the right.
+    pub(super) pad: [usize; 2],
+}
+
+/// A frame of the result that sees one of the input.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Pair {
+    pub(super) from: usize,
+    pub(super) to: usize,
+    /// Which of the kernel's layers joins them.
+    pub(super) depth: usize,
+    /// How far down and right in the padded frame the kernel starts.
+    pub(super) shift: [usize; 2],
 }
 
 impl Plane {
+    pub(super) fn sides(&self) -> [usize; 2] {
+        [self.height, self.width]
+    }
+
     pub(super) fn taps(&self) -> usize {
         self.kernel_height * self.kernel_width
     }
 
     /// A padded row.
     fn row(&self) -> usize {
-        self.width + self.kernel_width - 1
+        self.width + 2 * self.pad[1]
     }
 
     /// Positions from one row of a plane of sums to the next: between rows lies what no vector can leave out.
@@ -48,12 +65,38 @@ impl Plane {
 
     /// From one padded plane to the next.
     fn stride(&self) -> usize {
-        (self.height + self.kernel_height - 1) * self.row() + GAP + self.kernel_width
+        (self.height + 2 * self.pad[0]) * self.row() + GAP + 2 * self.pad[1] + 1
     }
 
     /// Where the first pixel lies in a padded plane.
     fn first(&self) -> usize {
-        self.kernel_height / 2 * self.row() + self.kernel_width / 2
+        self.place(self.pad)
+    }
+
+    fn place(&self, [down, right]: [usize; 2]) -> usize {
+        down * self.row() + right
+    }
+
+    /// For each of `frames` frames of the result where the frames that it sees start within a channel, with the kernel's
+    /// layer for each.
+    pub(super) fn seen(&self, pairs: &[Pair], frames: usize) -> Vec<Vec<(usize, usize)>> {
+        let mut seen = vec![Vec::new(); frames];
+        for pair in pairs {
+            seen[pair.to].push((pair.from * self.stride() + self.place(pair.shift), pair.depth));
+        }
+        seen
+    }
+
+    /// For each of `frames` frames of the input the frames of the result that see it: the same with the kernel turned
+    /// round, whose last tap then lies where the first one did.
+    pub(super) fn seeing(&self, pairs: &[Pair], frames: usize) -> Vec<Vec<(usize, usize)>> {
+        let last = [self.kernel_height - 1, self.kernel_width - 1];
+        let mut seeing = vec![Vec::new(); frames];
+        for pair in pairs {
+            let shift = std::array::from_fn(|side| 2 * self.pad[side] - last[side] - pair.shift[side]);
+            seeing[pair.from].push((pair.to * self.stride() + self.place(shift), pair.depth));
+        }
+        seeing
     }
 
     /// The shift of each tap.
@@ -108,8 +151,8 @@ pub(super) fn pack(
     packed
 }
 
-/// Sums over input channels and taps. `x` are padded planes `(batch, channels, frames)`; `seen` names for each frame of
-/// the result the frames of `x` that it sees and the kernel's depth for each. Returns `(batch, out_dim, seen, H, W)`.
+/// Sums over input channels and taps. `x` are padded planes `(batch, channels, frames)`; `seen` is [`Plane::seen`] or
+/// [`Plane::seeing`]. Returns `(batch, out_dim, seen, H, W)`.
 pub(super) fn correlate(
     plane: &Plane,
     (x, [batch, in_dim, frames]): (&[f32], [usize; 3]),
@@ -164,10 +207,8 @@ pub(super) fn correlate(
                         let at = ((block * depth + depth_at) * in_dim + first) * taps * ROWS;
                         &packed[at..][..count * taps * ROWS]
                     };
-                    let frames: Vec<_> = seen[frame]
-                        .iter()
-                        .map(|&(frame, depth)| (start + frame * plane.stride(), slab(depth)))
-                        .collect();
+                    let frames: Vec<_> =
+                        seen[frame].iter().map(|&(place, depth)| (start + place, slab(depth))).collect();
                     dispatch(Taps {
                         sums,
                         width,
@@ -192,12 +233,12 @@ pub(super) fn correlate(
 }
 
 /// The weight's gradient `(out, in, depth, tap)`: sums over samples, frames and positions. `grad` and `x` are padded
-/// planes `(batch, channels, frames)`; `pairs` are frames of `x`, of `grad`, and the kernel's depth that joins them.
+/// planes `(batch, channels, frames)`.
 pub(super) fn products(
     plane: &Plane,
     (grad, [batch, out_dim, grad_frames]): (&[f32], [usize; 3]),
     (x, [_, in_dim, x_frames]): (&[f32], [usize; 3]),
-    (depth, pairs): (usize, &[(usize, usize, usize)]),
+    (depth, pairs): (usize, &[Pair]),
 ) -> Vec<f32> {
     let (taps, stride) = (plane.taps(), plane.stride());
     let offsets = plane.offsets();
@@ -206,11 +247,11 @@ pub(super) fn products(
         .collect();
     let blocks: Vec<Vec<Vec<Piece>>> = (0..depth)
         .map(|own| {
-            let pairs = pairs.iter().filter(|(.., depth)| *depth == own);
-            let starts = pairs.flat_map(|&(from, to, _)| {
+            let pairs = pairs.iter().filter(|pair| pair.depth == own);
+            let starts = pairs.flat_map(|pair| {
                 (0..batch).map(move |sample| {
-                    let grad = (sample * out_dim * grad_frames + to) * stride + plane.first();
-                    (grad, (sample * in_dim * x_frames + from) * stride)
+                    let grad = (sample * out_dim * grad_frames + pair.to) * stride + plane.first();
+                    (grad, (sample * in_dim * x_frames + pair.from) * stride + plane.place(pair.shift))
                 })
             });
             blocks(starts, plane.height * plane.row())
