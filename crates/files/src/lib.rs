@@ -10,11 +10,12 @@
 //! # }
 //! ```
 //!
-//! One function, which checkpoints, pictures and logs share. What a failure means is for the caller to say.
+//! What checkpoints, pictures and logs share: [`write_atomically`] for bytes at hand, [`write_atomically_with`] for what
+//! is too large to be held. What a failure means is for the caller to say.
 
 use std::ffi::OsString;
 use std::fs::{self, File};
-use std::io::{Error, ErrorKind, Result, Write as _};
+use std::io::{BufWriter, Error, ErrorKind, Result, Write};
 use std::path::Path;
 
 /// Replaces `path` by a file with these bytes; whoever opens it finds the old content or the new, never a part.
@@ -26,6 +27,26 @@ use std::path::Path;
 /// # Errors
 /// A path without file name, a folder that is missing or full; the old file is then untouched.
 pub fn write_atomically(path: impl AsRef<Path>, bytes: &[u8]) -> Result<()> {
+    write_atomically_with(path, |file| file.write_all(bytes))
+}
+
+/// As [`write_atomically`], for a file that is written piece by piece: `write` gets a buffered file.
+///
+/// ```
+/// # fn main() -> std::io::Result<()> {
+/// # let file = std::env::temp_dir().join(format!("cola-files-pieces-{}", std::process::id()));
+/// cola_files::write_atomically_with(&file, |to| (0..3).try_for_each(|line| writeln!(to, "{line}")))?;
+/// assert_eq!(std::fs::read_to_string(&file)?, "0\n1\n2\n");
+/// # std::fs::remove_file(file)
+/// # }
+/// ```
+///
+/// # Errors
+/// Those of [`write_atomically`] and of `write`; the old file is then untouched.
+pub fn write_atomically_with(
+    path: impl AsRef<Path>,
+    write: impl FnOnce(&mut dyn Write) -> Result<()>,
+) -> Result<()> {
     let path = path.as_ref();
     let name =
         path.file_name().ok_or_else(|| Error::new(ErrorKind::InvalidInput, "the path names no file"))?;
@@ -33,7 +54,7 @@ pub fn write_atomically(path: impl AsRef<Path>, bytes: &[u8]) -> Result<()> {
     partial.push(name);
     partial.push(".partial");
     let partial = path.with_file_name(partial);
-    if let Err(error) = write_through(&partial, bytes).and_then(|()| fs::rename(&partial, path)) {
+    if let Err(error) = write_through(&partial, write).and_then(|()| fs::rename(&partial, path)) {
         // The first error is the one to tell; what is left of the partial file costs nothing but room.
         let _ = fs::remove_file(&partial);
         return Err(error);
@@ -49,8 +70,9 @@ pub fn sync_folder(folder: &Path) -> Result<()> {
     if cfg!(unix) { File::open(folder)?.sync_all() } else { Ok(()) }
 }
 
-fn write_through(path: &Path, bytes: &[u8]) -> Result<()> {
-    let mut file = File::create(path)?;
-    file.write_all(bytes)?;
-    file.sync_all()
+fn write_through(path: &Path, write: impl FnOnce(&mut dyn Write) -> Result<()>) -> Result<()> {
+    let mut file = BufWriter::new(File::create(path)?);
+    write(&mut file)?;
+    // Flushes what is buffered, and tells if that failed.
+    file.into_inner().map_err(|error| error.into_error())?.sync_all()
 }
