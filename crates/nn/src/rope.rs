@@ -106,6 +106,14 @@ impl Rope {
         }
     }
 
+    /// The frequencies `(dim/2)` in f64.
+    ///
+    /// # Errors
+    /// The device's.
+    pub fn freqs(&self, device: &Device) -> Result<Tensor> {
+        Tensor::new(self.freqs.as_slice(), device)
+    }
+
     /// The angle by which each channel of positions `0..length` is turned, `(length, dim)` in f64: both channels of a pair
     /// have the pair's.
     ///
