@@ -5,6 +5,10 @@ use candle_nn::init::Init;
 use candle_nn::var_builder::VarBuilder;
 use serde::{Deserialize, Serialize};
 
+mod vae;
+
+pub use vae::VaeCodec;
+
 /// Pixels `(B, T, 3, H, W)` in `[0, 1]` to normalised latents `(B, C, T', H', W')` and back. Never trained here.
 pub trait LatentCodec {
     /// Latent channels.

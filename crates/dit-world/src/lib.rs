@@ -49,7 +49,7 @@ mod world;
 pub use action::ActionConditioner;
 pub use alignment::{Alignment, AlignmentError};
 pub use block::{Axis, DitBlock};
-pub use codec::{CodecConfig, LatentCodec, SpaceToDepth};
+pub use codec::{CodecConfig, LatentCodec, SpaceToDepth, VaeCodec};
 pub use conditions::Conditions;
 pub use config::{ActionConfig, ConfigError, DitConfig, TextConfig};
 pub use embed::{ScalarEmbed, TimeRows, position_table};

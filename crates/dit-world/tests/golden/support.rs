@@ -1,10 +1,11 @@
 //! From a file's weights, inputs and metadata to a model and its conditions.
 
 use candle_core::{DType, Device, Result, Tensor, Var};
-use cola_dit_world::{Captions, Conditions, DitConfig, DitWorld, TextConfig};
+use cola_dit_world::{Captions, Conditions, DitConfig, DitWorld, Form, Pretrained};
 use cola_flow::Given;
 use cola_golden::{Golden, Tolerance};
 use cola_nn::Params;
+use cola_weights::Hub;
 
 /// Times the file's own float32 noise. The golden README allows 4 to 10.
 pub(crate) const FACTOR: Tolerance = Tolerance::Noise(6.0);
@@ -69,36 +70,24 @@ pub(crate) fn compare(
     golden.compare_weight_gradients(prefix, &params.vars(), &grads, FACTOR)
 }
 
-/// The model that the metadata describe; published names of the fields.
-pub(crate) fn config(golden: &Golden) -> DitConfig {
-    let truth = |key: &str| golden.config()[key].as_bool() == Some(true);
-    let reference = golden.config()["form"] == "reference";
-    let text = TextConfig {
-        caption_channels: golden.int("caption_channels"),
-        model_max_length: golden.int("model_max_length"),
-    };
-    DitConfig {
-        in_channels: golden.int("in_channels"),
-        patch: golden.config()["patch_size"][2].as_u64().expect("patch_size") as usize,
-        hidden_size: golden.int("hidden_size"),
-        depth: golden.int("depth"),
-        num_heads: golden.int("num_heads"),
-        mlp_ratio: golden.float("mlp_ratio") as usize,
-        pred_sigma: truth("pred_sigma"),
-        input_sq_size: golden.int("input_sq_size"),
-        qk_norm: truth("qk_norm"),
-        causal: !reference,
-        text: reference.then_some(text),
-        action: DitConfig::tiny().action,
-    }
-}
-
-/// A model over the file's weights, and no others.
+/// A model over the file's weights, and no others: written out as the checkpoint that the reference would save, whose
+/// `config.json` the metadata are, and opened by its path.
 pub(crate) fn model(golden: &Golden) -> Result<(DitWorld, Params)> {
-    let params = params(golden, "weight.")?;
-    let dit = DitWorld::new(&config(golden), params.trainable())?;
-    golden.same_names("weight.", &params.vars());
-    Ok((dit, params))
+    let form = match golden.config()["form"].as_str() {
+        Some(form) if form.starts_with("reference") => Form::Stored,
+        Some(form) if form.starts_with("paper") => Form::Paper(DitConfig::tiny().action),
+        other => candle_core::bail!("a model in the form {other:?}"),
+    };
+    let folder = tempfile::tempdir()?;
+    let path = folder.path().join("checkpoint");
+    let weights = golden.weights("weight.", DType::F32)?;
+    cola_weights::save(&path, weights, golden.config(), u64::MAX).map_err(candle_core::Error::wrap)?;
+    let path = path.to_string_lossy();
+    let opened = Pretrained::from_pretrained(&path, &form, &Hub::from_env(), DType::F32, &Device::Cpu)
+        .map_err(candle_core::Error::wrap)?;
+    let dit = opened.dit(true)?;
+    golden.same_names("weight.", &opened.backbone.vars());
+    Ok((dit, opened.backbone))
 }
 
 /// Frame rate and size of the file; the reference reads only the first clip's height and width.
