@@ -38,6 +38,15 @@ pub enum ConfigError {
     },
 }
 
+impl ConfigError {
+    /// The field that is wrong, as in the configuration file.
+    pub fn field(&self) -> &'static str {
+        match self {
+            Self::Multiple { field, .. } | Self::Zero { field } | Self::Unsupported { field, .. } => field,
+        }
+    }
+}
+
 /// The diffusion transformer; field names follow STDiT3's `config.json`.
 ///
 /// There are two forms. The *reference* form is Open-Sora v1.2 as published: text cross-attention in every block,

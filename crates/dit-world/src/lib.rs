@@ -58,7 +58,7 @@ pub use last::FinalLayer;
 pub use model::DitWorld;
 pub use modulation::Modulation;
 pub use patch::{Grid, PatchEmbed, unpatchify};
-pub use pretrained::{Form, Pretrained, PretrainedError};
+pub use pretrained::{Form, Pretrained};
 pub use published::{Additions, PublishedConfig};
 pub use rollout::{HistoryUse, RolloutConfig, RolloutError};
 pub use text::{CaptionEmbed, Captions, CrossAttention, Text};

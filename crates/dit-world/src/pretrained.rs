@@ -1,13 +1,13 @@
 //! Checkpoints in the published layout: opened in either form, saved.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use candle_core::{DType, Device, Result, Tensor};
 use cola_nn::{Params, Rope, blueprint};
-use cola_weights::{Hub, LoadOptions, Loaded, Weights, load, read_config, resolve, save};
+use cola_weights::{Error, Hub, LoadOptions, Loaded, Weights, load, read_config, resolve, save};
 
 use crate::action::ActionConditioner;
-use crate::config::{ActionConfig, ConfigError, DitConfig};
+use crate::config::{ActionConfig, DitConfig};
 use crate::model::DitWorld;
 use crate::published::PublishedConfig;
 
@@ -25,26 +25,6 @@ pub enum Form {
     Stored,
     /// As the paper's model: causal, without text, under actions of this kind.
     Paper(ActionConfig),
-}
-
-/// A checkpoint that cannot be opened or saved.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum PretrainedError {
-    /// Files and tensors.
-    #[error(transparent)]
-    Weights(#[from] cola_weights::Error),
-    /// A configuration that no model can have.
-    #[error("{}: {source}", file.display())]
-    Config {
-        /// `config.json`.
-        file: PathBuf,
-        /// Field, value and what would do.
-        source: ConfigError,
-    },
-    /// Tensor arithmetic.
-    #[error(transparent)]
-    Candle(#[from] candle_core::Error),
 }
 
 /// An opened checkpoint: parameters, and what became of its tensors.
@@ -102,14 +82,14 @@ impl Pretrained {
     /// absent, and the action conditioner as a whole, which is drawn from seed 0. Other tensors are left and reported.
     ///
     /// # Errors
-    /// [`PretrainedError`] names file, field or tensor, what was found and what was expected.
+    /// Names file, field or tensor, what was found and what was expected.
     pub fn from_pretrained(
         path_or_id: &str,
         form: &Form,
         hub: &Hub,
         dtype: DType,
         device: &Device,
-    ) -> std::result::Result<Self, PretrainedError> {
+    ) -> cola_weights::Result<Self> {
         let folder = resolve(path_or_id, hub)?;
         let (published, unknown) = read_config::<PublishedConfig>(&folder)?;
         let config = published
@@ -119,7 +99,11 @@ impl Pretrained {
                 Form::Paper(action) => DitConfig { action: action.clone(), ..config.paper_form() },
             })
             .and_then(|config| config.check().map(|()| config))
-            .map_err(|source| PretrainedError::Config { file: folder.join("config.json"), source })?;
+            .map_err(|refusal| Error::Config {
+                file: folder.join("config.json"),
+                field: refusal.field().into(),
+                reason: refusal.to_string(),
+            })?;
 
         let weights = Weights::open(&folder)?;
         let (backbone, action) = (Params::seeded(0, dtype, device), Params::seeded(0, dtype, device));
@@ -149,7 +133,7 @@ impl Pretrained {
     ///
     /// # Errors
     /// A folder that holds a checkpoint or cannot be written.
-    pub fn save_pretrained(&self, folder: &Path) -> std::result::Result<(), PretrainedError> {
+    pub fn save_pretrained(&self, folder: &Path) -> cola_weights::Result<()> {
         let mut tensors = self.backbone.tensors();
         let freqs = DitWorld::BUFFERS[0];
         if !tensors.contains_key(freqs) {

@@ -7,8 +7,7 @@ use std::path::{Path, PathBuf};
 
 use candle_core::{DType, Result, Tensor};
 use cola_dit_world::{
-    ActionConditioner, ConfigError, DitConfig, DitWorld, Form, Pretrained, PretrainedError, PublishedConfig,
-    TextConfig,
+    ActionConditioner, ConfigError, DitConfig, DitWorld, Form, Pretrained, PublishedConfig, TextConfig,
 };
 use cola_nn::Params;
 use cola_weights::{Error, Hub};
@@ -45,7 +44,7 @@ fn whole() -> Outcome<HashMap<String, Tensor>> {
     Ok(tensors)
 }
 
-fn open(path: &Path, form: &Form) -> std::result::Result<Pretrained, PretrainedError> {
+fn open(path: &Path, form: &Form) -> cola_weights::Result<Pretrained> {
     let path = path.to_str().expect("a path in UTF-8");
     Pretrained::from_pretrained(path, form, &Hub::from_env(), DType::F32, &DEVICE)
 }
@@ -54,7 +53,7 @@ fn paper() -> Form {
     Form::Paper(config().action)
 }
 
-fn refusal(tensors: HashMap<String, Tensor>, form: &Form) -> Outcome<PretrainedError> {
+fn refusal(tensors: HashMap<String, Tensor>, form: &Form) -> Outcome<Error> {
     let (_folder, path) = checkpoint(tensors)?;
     Ok(open(&path, form).map(|_| ()).expect_err("a checkpoint that does not fit"))
 }
@@ -155,7 +154,7 @@ fn text_tensors_may_be_missing_for_the_paper_form_alone() -> Outcome<()> {
     tensors.retain(|name, _| !name.contains("cross_attn") && !name.starts_with("y_embedder"));
     let (_folder, path) = checkpoint(tensors.clone())?;
     assert!(open(&path, &paper())?.report.names.left.is_empty());
-    assert!(matches!(refusal(tensors, &Form::Stored)?, PretrainedError::Weights(Error::Missing { .. })));
+    assert!(matches!(refusal(tensors, &Form::Stored)?, Error::Missing { .. }));
     Ok(())
 }
 

@@ -12,7 +12,8 @@ use cola_nn::{HeadNorm, Mlp, Rope, SelfAttention, SelfAttentionConfig, sinusoid}
 use crate::support::{FACTOR, compare, given, params, var};
 
 pub(crate) fn layer(golden: &Golden) -> Result<()> {
-    let kinds: [(&str, fn(&Golden) -> Result<()>); 14] = [
+    type Comparison = fn(&Golden) -> Result<()>;
+    let kinds: [(&str, Comparison); 14] = [
         ("block_attention_", attention),
         ("block_caption_embedder", captions),
         ("block_cross_attention", cross_attention),
