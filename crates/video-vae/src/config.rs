@@ -49,6 +49,16 @@ pub enum ConfigError {
         /// Levels.
         levels: usize,
     },
+    /// A model of another kind.
+    #[error("{field} is {found}; it must be {expected}, which is what this is a port of")]
+    Kind {
+        /// The field, as in the configuration file.
+        field: &'static str,
+        /// Its value.
+        found: String,
+        /// What would do.
+        expected: &'static str,
+    },
     /// Two parts that do not fit together.
     #[error("{field} is {found}; it must be {expected}, as {other}")]
     Unequal {
@@ -61,6 +71,20 @@ pub enum ConfigError {
         /// That field's value.
         expected: usize,
     },
+}
+
+impl ConfigError {
+    /// The field that is wrong, as in the configuration file.
+    pub fn field(&self) -> &'static str {
+        match self {
+            Self::Multiple { field, .. }
+            | Self::Zero { field }
+            | Self::Number { field, .. }
+            | Self::Kind { field, .. }
+            | Self::Unequal { field, .. } => field,
+            Self::Steps { .. } => "temporal_vae.temporal_downsample",
+        }
+    }
 }
 
 /// Refuses the first field that is zero.

@@ -22,7 +22,8 @@
 //! ```
 //!
 //! Parts: [`VideoVae`] with [`VideoVaeConfig`], [`Cut`], [`Noise`] and [`InputError`]; [`ImageVae`], made of [`ImageEncoder`]
-//! and [`ImageDecoder`]; [`TemporalVae`], made of [`Encoder`] and [`Decoder`]; both of [`ResBlock`]s; [`Posterior`].
+//! and [`ImageDecoder`]; [`TemporalVae`], made of [`Encoder`] and [`Decoder`]; both of [`ResBlock`]s; [`Posterior`];
+//! [`Pretrained`] checkpoints with their [`PublishedConfig`].
 //! Losses, discriminators and reading videos are elsewhere or nowhere.
 //!
 //! # Why the image VAE is not candle-transformers'
@@ -40,6 +41,8 @@ mod error;
 mod image;
 mod noise;
 mod posterior;
+mod pretrained;
+mod published;
 mod temporal;
 mod video;
 
@@ -51,5 +54,7 @@ pub use error::InputError;
 pub use image::{ImageDecoder, ImageEncoder, ImageVae};
 pub use noise::Noise;
 pub use posterior::Posterior;
+pub use pretrained::Pretrained;
+pub use published::{PublishedConfig, PublishedImages, PublishedTime};
 pub use temporal::TemporalVae;
 pub use video::{Cut, VideoVae};

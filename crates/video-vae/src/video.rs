@@ -60,6 +60,9 @@ pub struct VideoVae {
 const VIDEO: &str = "(samples, channels, frames, height, width)";
 
 impl VideoVae {
+    /// Tensors of a checkpoint that are never trained.
+    pub const BUFFERS: [&str; 2] = ["shift", "scale"];
+
     /// Parameters as in the published checkpoint (`spatial_vae.module.*`, `temporal_vae.*`). Its buffers `shift` and `scale`
     /// are taken where they are stored, from the configuration otherwise; they never train.
     ///
