@@ -2,6 +2,7 @@
 
 pub mod args;
 pub mod console;
+pub mod download;
 pub mod figures;
 pub mod folder;
 pub mod logs;

@@ -8,13 +8,10 @@ use std::fs;
 use std::path::PathBuf;
 
 use crate::index::Index;
-use crate::weights::{Choice, INDEX_ENDING, choose, read_bounded};
+use crate::weights::{Choice, INDEX_ENDING, choose};
 use crate::{Error, Hub, Reference, Result};
 use cache::Cache;
 use client::Client;
-
-/// An index of more bytes is no model's.
-const LARGEST_INDEX: u64 = 64 << 20;
 
 /// The folder of a checkpoint in the cache, complete.
 pub(crate) fn fetch(hub: &Hub, reference: &Reference) -> Result<PathBuf> {
@@ -30,7 +27,8 @@ fn fetched(hub: &Hub, cache: &Cache, reference: &Reference) -> Result<PathBuf> {
         .files
         .iter()
         .filter_map(|file| file.strip_prefix(&inside))
-        .filter(|name| !name.contains('/'))
+        // Of this folder, and a path to no other on any system.
+        .filter(|name| !name.contains(['/', '\\', ':']))
         .collect();
     let chosen = match choose(names.iter().copied()) {
         Choice::Open(name) => name,
@@ -50,7 +48,7 @@ fn fetched(hub: &Hub, cache: &Cache, reference: &Reference) -> Result<PathBuf> {
     }
     let file = get(chosen)?;
     if chosen.ends_with(INDEX_ENDING) {
-        let index = read_index(&file)?;
+        let index = Index::read(&file)?;
         if let Some(shard) = index.shards().into_keys().find(|shard| !names.contains(shard)) {
             return Err(Error::Repository {
                 id: reference.to_string(),
@@ -62,7 +60,7 @@ fn fetched(hub: &Hub, cache: &Cache, reference: &Reference) -> Result<PathBuf> {
     }
     // Last, so that a revision that is found without the hub is complete.
     cache.set_revision(&reference.revision, &repository.commit)?;
-    Ok(cache.snapshot(&repository.commit).join(&inside))
+    Ok(cache.checkpoint(&repository.commit, reference))
 }
 
 fn cached(cache: &Cache, reference: &Reference) -> Result<PathBuf> {
@@ -74,10 +72,9 @@ fn cached(cache: &Cache, reference: &Reference) -> Result<PathBuf> {
     let commit = cache
         .commit(&reference.revision)
         .ok_or_else(|| absent(format!("revision {}", reference.revision)))?;
-    let inside = reference.subfolder.as_deref().unwrap_or_default();
-    let folder = cache.snapshot(&commit).join(inside);
+    let folder = cache.checkpoint(&commit, reference);
     let names: Vec<String> = fs::read_dir(&folder)
-        .map_err(|_| absent(format!("the folder {inside:?}")))?
+        .map_err(|_| absent(format!("the folder of {reference}")))?
         .filter_map(|entry| Some(entry.ok()?.file_name().to_string_lossy().into_owned()))
         .filter(|name| folder.join(name).is_file())
         .collect();
@@ -85,15 +82,10 @@ fn cached(cache: &Cache, reference: &Reference) -> Result<PathBuf> {
         return Err(absent("model.safetensors".into()));
     };
     if chosen.ends_with(INDEX_ENDING) {
-        let index = read_index(&folder.join(chosen))?;
+        let index = Index::read(&folder.join(chosen))?;
         if let Some(shard) = index.shards().into_keys().find(|shard| !folder.join(shard).is_file()) {
             return Err(absent(shard.to_string()));
         }
     }
     Ok(folder)
-}
-
-fn read_index(file: &std::path::Path) -> Result<Index> {
-    Index::parse(&read_bounded(file, LARGEST_INDEX)?)
-        .map_err(|reason| Error::Index { file: file.to_path_buf(), reason })
 }

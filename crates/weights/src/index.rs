@@ -4,7 +4,13 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::path::{Component, Path};
 
-use serde::de::{Deserialize, Deserializer, Error as _, MapAccess, Visitor};
+use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
+
+use crate::Error;
+use crate::weights::read_bounded;
+
+/// An index of more bytes is no model's.
+const LARGEST: u64 = 64 << 20;
 
 /// An index file's content.
 #[derive(Debug, serde::Deserialize)]
@@ -13,8 +19,17 @@ pub(crate) struct Index {
 }
 
 impl Index {
+    /// Reads and checks an index; the shards are not looked at.
+    ///
+    /// # Errors
+    /// [`Error::Io`], [`Error::Index`].
+    pub(crate) fn read(file: &Path) -> Result<Self, Error> {
+        Self::parse(&read_bounded(file, LARGEST)?)
+            .map_err(|reason| Error::Index { file: file.to_path_buf(), reason })
+    }
+
     /// Parses an index; `Err` says what was found and what was expected.
-    pub(crate) fn parse(bytes: &[u8]) -> Result<Self, String> {
+    fn parse(bytes: &[u8]) -> Result<Self, String> {
         let index: Self = serde_json::from_slice(bytes)
             .map_err(|error| format!("found {error}, expected an object with the field `weight_map`"))?;
         if index.weight_map.0.is_empty() {
@@ -64,7 +79,9 @@ impl<'de> Deserialize<'de> for Names {
                 let mut names = BTreeMap::new();
                 while let Some((name, shard)) = map.next_entry::<String, String>()? {
                     if let Some(other) = names.insert(name.clone(), shard) {
-                        return Err(A::Error::custom(format_args!("`{name}` twice, first in {other:?}")));
+                        return Err(<A::Error as serde::de::Error>::custom(format_args!(
+                            "`{name}` twice, first in {other:?}"
+                        )));
                     }
                 }
                 Ok(Names(names))

@@ -9,7 +9,7 @@ use candle_core::Tensor;
 use safetensors::tensor::{Metadata, TensorInfo};
 use serde_json::{Value, json};
 
-use crate::weights::INDEX;
+use crate::weights::{INDEX, WHOLE};
 use crate::{Error, Result, numbers};
 
 /// Writes `config.json` and the tensors: to `model.safetensors`, or, where that would be of more than
@@ -61,8 +61,6 @@ pub fn save(
     let total: u64 = tensors.values().map(size).sum();
     write_json(&folder.join(INDEX), &json!({ "metadata": { "total_size": total }, "weight_map": map }))
 }
-
-const WHOLE: &str = "model.safetensors";
 
 type Named<'a> = (&'a str, &'a Tensor);
 

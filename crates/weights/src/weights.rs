@@ -15,15 +15,12 @@ use crate::nearest::nearest;
 use crate::{Error, Result, numbers};
 
 /// Published names of a whole checkpoint and of an index, the usual ones first.
-const WHOLE: &str = "model.safetensors";
+pub(crate) const WHOLE: &str = "model.safetensors";
 pub(crate) const INDEX: &str = "model.safetensors.index.json";
 pub(crate) const INDEX_ENDING: &str = ".safetensors.index.json";
 
 /// Endings of files that may be pickles.
 const PICKLES: [&str; 6] = [".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle"];
-
-/// An index of more bytes is no model's.
-const LARGEST_INDEX: u64 = 64 << 20;
 
 /// An open checkpoint. Opening reads headers only; [`Weights::read`] reads one tensor.
 ///
@@ -117,8 +114,7 @@ impl Weights {
 
     fn add_shards(&mut self, file: &Path) -> Result<()> {
         let wrong = |reason: String| Error::Index { file: file.to_path_buf(), reason };
-        let index = Index::parse(&read_bounded(file, LARGEST_INDEX)?).map_err(wrong)?;
-        for (shard, names) in index.shards() {
+        for (shard, names) in Index::read(file)?.shards() {
             let path = file.with_file_name(shard);
             if !path.is_file() {
                 return Err(wrong(format!(

@@ -10,7 +10,7 @@
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 
-use crate::{Error, Result};
+use crate::{Error, Reference, Result};
 
 /// The part of the cache that belongs to one repository.
 pub(super) struct Cache {
@@ -30,6 +30,12 @@ impl Cache {
 
     pub(super) fn snapshot(&self, commit: &str) -> PathBuf {
         self.folder.join("snapshots").join(commit)
+    }
+
+    /// The folder of a reference's checkpoint at a commit.
+    pub(super) fn checkpoint(&self, commit: &str, reference: &Reference) -> PathBuf {
+        let snapshot = self.snapshot(commit);
+        reference.subfolder.as_ref().map_or(snapshot.clone(), |folder| snapshot.join(folder))
     }
 
     pub(super) fn blob(&self, etag: &str) -> PathBuf {

@@ -29,7 +29,7 @@ fn a_checkpoint_comes_into_the_cache_of_the_hubs_own_tools() {
     });
     let folder = resolve("owner/name", &hub).expect("a good hub");
     let repository = home.path().join("hub/models--owner--name");
-    assert_eq!(folder, repository.join("snapshots").join(COMMIT).join(""));
+    assert_eq!(folder, repository.join("snapshots").join(COMMIT));
     assert_eq!(values(&folder), [1.0, 2.0, 3.0]);
     assert_eq!(read_config::<serde_json::Value>(&folder).expect("fetched").0, json!({ "hidden_size": 8 }));
     assert_eq!(fs::read_to_string(repository.join("refs/main")).expect("a revision"), COMMIT);

@@ -57,6 +57,7 @@ fn one_file_comes_back_bit_for_bit_to_us_and_to_the_formats_own_library() {
     assert_same(&weights, &tensors);
     assert_eq!(table(&weights).metadata["format"], "pt");
     let bytes = fs::read(folder.path().join("model.safetensors")).expect("just saved");
+    assert_eq!(bytes[0] % 8, 0, "numbers start where readers that map the file can use them");
     let theirs = candle_core::safetensors::load_buffer(&bytes, &DEVICE).expect("a valid file");
     assert_eq!(theirs.len(), tensors.len());
     let config: Value =
