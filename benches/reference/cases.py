@@ -10,7 +10,7 @@ from torch import Tensor, nn
 import lam
 import world
 from layers import Options, attend, modulate
-from vae import TemporalEncoder
+from vae import ImageDecoder, ImageEncoder, TemporalEncoder
 
 
 class Case(NamedTuple):
@@ -164,6 +164,14 @@ def vae_temporal_encode(_: Options) -> Case:
     return without_gradient(encoder, x)
 
 
+def vae_image_encode(_: Options) -> Case:
+    return without_gradient(ImageEncoder(), torch.randn(1, 3, 256, 256))
+
+
+def vae_image_decode(_: Options) -> Case:
+    return without_gradient(ImageDecoder(), torch.randn(1, 4, 32, 32))
+
+
 def attention(n: int, heads: int, length: int, size: int, causal: bool) -> Callable[[Options], Case]:
     def build(options: Options) -> Case:
         core = attend(options)
@@ -200,6 +208,8 @@ CASES: dict[str, Callable[[Options], Case]] = {
     "idm_paper_encode": idm_paper_encode,
     "adamw_50m": adamw_50m,
     "vae_temporal_encode": vae_temporal_encode,
+    "vae_image_encode": vae_image_encode,
+    "vae_image_decode": vae_image_decode,
     "gelu": lambda _: operation(lambda x: F.gelu(x, approximate="tanh"), torch.randn(1280, 4608)),
     "layernorm_modulate": lambda _: operation(modulate, torch.randn(TOKENS), torch.randn(ROW), torch.randn(ROW)),
     "gate_add": lambda _: operation(torch.addcmul, torch.randn(TOKENS), torch.randn(ROW), torch.randn(TOKENS)),

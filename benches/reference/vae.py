@@ -1,4 +1,4 @@
-"""The temporal video encoder of Open-Sora v1.2 at its real sizes."""
+"""The video VAE of Open-Sora v1.2 at its real sizes: the temporal encoder, the image encoder and decoder."""
 
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -56,3 +56,72 @@ class TemporalEncoder(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return self.layers(F.pad(x, (0, 0, 0, 0, -x.shape[2] % 4, 0)))
+
+
+class ImageBlock(nn.Module):
+    """Norm, SiLU, 3 x 3 convolution, twice; a 1 x 1 skip where the width changes."""
+
+    def __init__(self, inputs: int, outputs: int):
+        super().__init__()
+        self.norm1, self.norm2 = nn.GroupNorm(32, inputs, 1e-6), nn.GroupNorm(32, outputs, 1e-6)
+        self.conv1, self.conv2 = nn.Conv2d(inputs, outputs, 3, padding=1), nn.Conv2d(outputs, outputs, 3, padding=1)
+        self.skip = nn.Identity() if inputs == outputs else nn.Conv2d(inputs, outputs, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = self.conv1(F.silu(self.norm1(x), inplace=True))
+        return self.conv2(F.silu(self.norm2(y), inplace=True)) + self.skip(x)
+
+
+class PixelAttention(nn.Module):
+    """One head as wide as the image has channels."""
+
+    def __init__(self, width: int):
+        super().__init__()
+        self.norm = nn.GroupNorm(32, width, 1e-6)
+        self.q, self.k, self.v, self.out = (nn.Linear(width, width) for _ in range(4))
+
+    def forward(self, x: Tensor) -> Tensor:
+        pixels = self.norm(x).flatten(2).transpose(1, 2)
+        seen = F.scaled_dot_product_attention(*(layer(pixels)[:, None] for layer in (self.q, self.k, self.v)))
+        return x + self.out(seen[:, 0]).transpose(1, 2).reshape(x.shape)
+
+
+def middle(width: int) -> list[nn.Module]:
+    return [ImageBlock(width, width), PixelAttention(width), ImageBlock(width, width)]
+
+
+class ImageEncoder(nn.Module):
+    """Pictures `(N, 3, H, W)` to mean and log-variance `(N, 8, H / 8, W / 8)`."""
+
+    def __init__(self):
+        super().__init__()
+        layers, width = [nn.Conv2d(3, 128, 3, padding=1)], 128
+        for level, outputs in enumerate((128, 256, 512, 512)):
+            layers += [ImageBlock(width, outputs), ImageBlock(outputs, outputs)]
+            if level < 3:
+                layers += [nn.ZeroPad2d((0, 1, 0, 1)), nn.Conv2d(outputs, outputs, 3, stride=2)]
+            width = outputs
+        layers += middle(512)
+        layers += [nn.GroupNorm(32, 512, 1e-6), nn.SiLU(inplace=True), nn.Conv2d(512, 8, 3, padding=1), nn.Conv2d(8, 8, 1)]
+        self.layers = nn.Sequential(*layers)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.layers(x)
+
+
+class ImageDecoder(nn.Module):
+    """Latent images `(N, 4, h, w)` to pictures `(N, 3, 8 h, 8 w)`."""
+
+    def __init__(self):
+        super().__init__()
+        layers, width = [nn.Conv2d(4, 4, 1), nn.Conv2d(4, 512, 3, padding=1), *middle(512)], 512
+        for level, outputs in enumerate((512, 512, 256, 128)):
+            layers += [ImageBlock(width if i == 0 else outputs, outputs) for i in range(3)]
+            if level < 3:
+                layers += [nn.Upsample(scale_factor=2), nn.Conv2d(outputs, outputs, 3, padding=1)]
+            width = outputs
+        layers += [nn.GroupNorm(32, 128, 1e-6), nn.SiLU(inplace=True), nn.Conv2d(128, 3, 3, padding=1)]
+        self.layers = nn.Sequential(*layers)
+
+    def forward(self, z: Tensor) -> Tensor:
+        return self.layers(z)

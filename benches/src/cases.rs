@@ -37,7 +37,7 @@ impl Case {
 pub type Build = fn() -> Result<Case>;
 
 /// Every case in the order of the table.
-pub const CASES: [(&str, Build); 24] = [
+pub const CASES: [(&str, Build); 26] = [
     ("xl_block_space_forward", blocks::space_forward),
     ("xl_block_space", blocks::space),
     ("xl_block_time_forward", blocks::time_forward),
@@ -50,6 +50,8 @@ pub const CASES: [(&str, Build); 24] = [
     ("idm_paper_encode", blocks::idm_paper),
     ("adamw_50m", optimizer::adamw_50m),
     ("vae_temporal_encode", video::temporal_encode),
+    ("vae_image_encode", video::image_encode),
+    ("vae_image_decode", video::image_decode),
     ("gelu", operations::gelu),
     ("layernorm_modulate", operations::layernorm_modulate),
     ("gate_add", operations::gate_add),

@@ -1,10 +1,10 @@
-//! The video VAE's temporal encoder at its published size.
+//! The video VAE's parts at their published size.
 
 use std::hint::black_box;
 
 use candle_core::{DType, Device, Result};
 use cola_nn::{CausalConv3d, Params};
-use cola_video_vae::{Encoder, TemporalConfig};
+use cola_video_vae::{Encoder, ImageConfig, ImageDecoder, ImageEncoder, TemporalConfig};
 
 use super::{Case, constant};
 
@@ -24,6 +24,35 @@ pub(super) fn temporal_encode() -> Result<Case> {
     Ok(Case::new(params.count(), move || {
         let padded = images.pad_with_zeros(2, front, 0)?;
         black_box(quant_conv.forward(&encoder.forward(&padded)?)?);
+        Ok(())
+    }))
+}
+
+/// One picture to the numbers that its posterior is made of.
+pub(super) fn image_encode() -> Result<Case> {
+    let config = ImageConfig::open_sora_v1_2();
+    let params = Params::seeded(0, DType::F32, &Device::Cpu);
+    let encoder = ImageEncoder::new(&config, params.frozen().pp("encoder"))?;
+    let width = 2 * config.latent_channels;
+    let quant_conv = CausalConv3d::of_images(width, width, 1, params.frozen().pp("quant_conv"))?;
+    let side = SIDE * config.factor();
+    let pictures = constant((1, config.in_channels, 1, side, side), "pictures")?;
+    Ok(Case::new(params.count(), move || {
+        black_box(quant_conv.forward(&encoder.forward(&pictures)?)?);
+        Ok(())
+    }))
+}
+
+/// One latent image to a picture.
+pub(super) fn image_decode() -> Result<Case> {
+    let config = ImageConfig::open_sora_v1_2();
+    let params = Params::seeded(0, DType::F32, &Device::Cpu);
+    let width = config.latent_channels;
+    let post_quant_conv = CausalConv3d::of_images(width, width, 1, params.frozen().pp("post_quant_conv"))?;
+    let decoder = ImageDecoder::new(&config, params.frozen().pp("decoder"))?;
+    let latents = constant((1, width, 1, SIDE, SIDE), "latents")?;
+    Ok(Case::new(params.count(), move || {
+        black_box(decoder.forward(&post_quant_conv.forward(&latents)?)?);
         Ok(())
     }))
 }

@@ -27,11 +27,10 @@
 //! Losses, discriminators and reading videos are elsewhere or nowhere.
 //!
 //! # Why the image VAE is not candle-transformers'
-//! Its `stable_diffusion::vae` has the same layers and names and can be run, but not trained or repeated: attention goes
-//! through `softmax_last_dim`, which has no backward, posteriors are drawn from the global generator without a way to give
-//! the noise or read mean and variance, and the log-variance is not clamped. Its convolutions gather patches into a matrix
-//! nine times the image, its attention holds all scores, and frozen weights would get gradients; the crate would bring
-//! some hundred models along.
+//! Its `stable_diffusion::vae` has the same layers and reads the same names. But its posterior shows neither mean nor
+//! variance, does not clamp the latter and draws from the device's own generator, so no result can be repeated or compared;
+//! its convolutions and linear layers compute gradients of frozen weights, its attention holds all scores at once, its
+//! enlarged images are made before they are convolved; and the crate brings more than a hundred other models along.
 
 mod block;
 mod config;

@@ -164,68 +164,70 @@ pub(super) fn correlate(
     let channel_stride = frames * plane.stride();
     let strips = (plane.height * line).div_ceil(STRIP);
     let strip_rows = plane.height.div_ceil(strips);
+    let strips = plane.height.div_ceil(strip_rows);
     let width = (strip_rows * line).next_multiple_of(LANES);
     // Small frames are taken together, so that a block of weights is fetched once for all of them.
     let together = (STRIP / width).clamp(1, seen.len().max(1));
-    let channels = (WEIGHT_CACHE / (depth * taps * ROWS * 4)).min(X_CACHE / (depth * width * 4)).max(1);
+    let layers = seen.iter().map(Vec::len).max().unwrap_or(0).max(1);
+    let channels = (WEIGHT_CACHE / (layers * taps * ROWS * 4)).min(X_CACHE / (layers * width * 4)).max(1);
     let (groups, runs) = (out_dim.div_ceil(GROUP), seen.len().div_ceil(together));
 
     let pixels = plane.height * plane.width;
     let mut y = vec![0f32; batch * out_dim * seen.len() * pixels];
-    // By channel, then by frame.
+    // By channel, then by frame. Tasks that read the same strip of `x` follow each other: large planes come from memory once.
     let mut tasks: Vec<Vec<&mut [f32]>> = Vec::new();
-    tasks.resize_with(batch * runs * groups, Vec::new);
+    tasks.resize_with(batch * runs * strips * groups, Vec::new);
     for (index, to) in y.chunks_exact_mut(pixels).enumerate() {
         let (channel, frame) = (index / seen.len() % out_dim, index % seen.len());
-        let sample = index / (seen.len() * out_dim);
-        tasks[(sample * runs + frame / together) * groups + channel / GROUP].push(to);
+        let run = index / (seen.len() * out_dim) * runs + frame / together;
+        for (strip, to) in to.chunks_mut(strip_rows * plane.width).enumerate() {
+            tasks[(run * strips + strip) * groups + channel / GROUP].push(to);
+        }
     }
 
     let work = batch * out_dim * seen.len() * pixels * in_dim * taps / PRODUCTS;
     for_each(work, tasks.into_iter().enumerate(), |(task, mut planes)| {
-        let (sample, run, group) = (task / groups / runs, task / groups % runs, task % groups);
+        let (group, strip, run) = (task % groups, task / groups % strips, task / groups / strips);
+        let (sample, run) = (run / runs, run % runs);
         let seen = seen.chunks(together).nth(run).unwrap_or_default();
         let blocks = (planes.len() / seen.len()).div_ceil(ROWS);
+        let first_row = strip * strip_rows;
+        let width = (strip_rows.min(plane.height - first_row) * line).next_multiple_of(LANES);
+        let place = |channel: usize, frame: usize| {
+            ((channel / ROWS * seen.len() + frame) * ROWS + channel % ROWS) * width
+        };
         // `(block, frame, ROWS, width)`.
         let mut sums = vec![0f32; blocks * seen.len() * ROWS * width];
-        for strip in (0..plane.height).step_by(strip_rows) {
-            let width = (strip_rows.min(plane.height - strip) * line).next_multiple_of(LANES);
-            let place = |channel: usize, frame: usize| {
-                ((channel / ROWS * seen.len() + frame) * ROWS + channel % ROWS) * width
-            };
-            for (channel, frame) in (0..blocks * ROWS).flat_map(|c| (0..seen.len()).map(move |f| (c, f))) {
-                let bias = bias.and_then(|bias| bias.get(group * GROUP + channel)).copied().unwrap_or(0.0);
-                sums[place(channel, frame)..][..width].fill(bias);
+        for (channel, frame) in (0..blocks * ROWS).flat_map(|c| (0..seen.len()).map(move |f| (c, f))) {
+            let bias = bias.and_then(|bias| bias.get(group * GROUP + channel)).copied().unwrap_or(0.0);
+            sums[place(channel, frame)..][..width].fill(bias);
+        }
+        for first in (0..in_dim).step_by(channels) {
+            let count = channels.min(in_dim - first);
+            let start = (sample * in_dim + first) * channel_stride + first_row * plane.row();
+            for (index, sums) in sums.chunks_exact_mut(ROWS * width).enumerate() {
+                let (block, frame) = (group * GROUP / ROWS + index / seen.len(), index % seen.len());
+                let slab = |depth_at: usize| {
+                    let at = ((block * depth + depth_at) * in_dim + first) * taps * ROWS;
+                    &packed[at..][..count * taps * ROWS]
+                };
+                let frames: Vec<_> =
+                    seen[frame].iter().map(|&(place, depth)| (start + place, slab(depth))).collect();
+                dispatch(Taps {
+                    sums,
+                    width,
+                    x,
+                    lines: [line, plane.row()],
+                    frames: &frames,
+                    stride: channel_stride,
+                    offsets: &offsets,
+                });
             }
-            for first in (0..in_dim).step_by(channels) {
-                let count = channels.min(in_dim - first);
-                let start = (sample * in_dim + first) * channel_stride + strip * plane.row();
-                let rows = sums.chunks_exact_mut(ROWS * width).take(blocks * seen.len());
-                for (index, sums) in rows.enumerate() {
-                    let (block, frame) = (group * GROUP / ROWS + index / seen.len(), index % seen.len());
-                    let slab = |depth_at: usize| {
-                        let at = ((block * depth + depth_at) * in_dim + first) * taps * ROWS;
-                        &packed[at..][..count * taps * ROWS]
-                    };
-                    let frames: Vec<_> =
-                        seen[frame].iter().map(|&(place, depth)| (start + place, slab(depth))).collect();
-                    dispatch(Taps {
-                        sums,
-                        width,
-                        x,
-                        lines: [line, plane.row()],
-                        frames: &frames,
-                        stride: channel_stride,
-                        offsets: &offsets,
-                    });
-                }
-            }
-            for (index, to) in planes.iter_mut().enumerate() {
-                let sums = &sums[place(index / seen.len(), index % seen.len())..][..width];
-                let to = to[strip * plane.width..].chunks_exact_mut(plane.width);
-                for (to, sums) in to.zip(sums.chunks_exact(line)).take(strip_rows) {
-                    to.copy_from_slice(&sums[..plane.width]);
-                }
+        }
+        for (index, to) in planes.iter_mut().enumerate() {
+            let sums = &sums[place(index / seen.len(), index % seen.len())..][..width];
+            for (to, sums) in to.chunks_exact_mut(plane.width).zip(sums.chunks_exact(line)) {
+                to.copy_from_slice(&sums[..plane.width]);
             }
         }
     });
