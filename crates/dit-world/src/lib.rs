@@ -1,32 +1,60 @@
-//! The video world model: Open-Sora v1.2's diffusion transformer (STDiT3) in the paper's form.
+//! The video world model: Open-Sora v1.2's diffusion transformer (STDiT3), as published and in the paper's form.
 //!
-//! Ported: patch embedding, spatial and temporal blocks with query/key norm, rotary time embedding, per-frame choice
-//! between the modulation of time `t` and of time 0, final layer with its quirk. Dropped: text (caption embedder and
-//! cross-attention). Added: causal temporal attention, and a latent action for each frame whose modulation is *added* to
-//! the time's in every block (action AdaLN, paper 3.3, B.2).
+//! The *reference form* is the published model: spatial and temporal blocks with query/key norm, rotary time embedding,
+//! cross-attention to text, per-frame choice between the modulation of time `t` and of time 0, final layer with its
+//! quirk. The *paper form* drops text, makes temporal attention causal, and adds to the time's modulation that of a latent
+//! action, frame by frame, in every block (action AdaLN, paper 3.3, B.2).
 //!
 //! ```
 //! use candle_core::{DType, Device, Tensor};
-//! use cola_dit_world::{Conditions, DitConfig, DitWorld};
-//! use cola_flow::Given;
+//! use cola_dit_world::{
+//!     ActionConditioner, CodecConfig, DitConfig, DitWorld, HistoryUse, RolloutConfig, SpaceToDepth, WorldModel,
+//! };
+//! use cola_flow::{SamplerConfig, TimeConfig};
 //! use cola_nn::Params;
 //!
 //! # fn main() -> candle_core::Result<()> {
 //! let config = DitConfig::tiny();
 //! let params = Params::seeded(0, DType::F32, &Device::Cpu);
-//! let dit = DitWorld::new(&config, params.trainable())?;
-//! let x = Tensor::zeros((1, config.in_channels, 2, 4, 4), DType::F32, &Device::Cpu)?; // (B, C, T, H, W)
-//! let t = Tensor::new(&[500f32], &Device::Cpu)?;
-//! let given = Given::first(1, 2, 1, &Device::Cpu)?;
-//! let velocity = dit.forward(&x, &t, Some(&given), &Conditions::new(None, 1.0, 32, 32))?;
-//! assert_eq!(velocity.dims(), [1, config.out_channels(), 2, 4, 4]);
+//! let world = WorldModel {
+//!     codec: Box::new(SpaceToDepth::new(&CodecConfig { factor: 4, whiten: 0.5 }, params.frozen())?),
+//!     dit: DitWorld::new(&config, params.frozen())?,
+//!     conditioner: ActionConditioner::new(&config, params.frozen())?,
+//! };
+//! let start = Tensor::full(0.5f32, (1, 1, 3, 32, 32), &Device::Cpu)?; // (B, k, 3, H, W) in [0, 1]
+//! let actions = Tensor::zeros((1, 5, config.action.action_dim), DType::F32, &Device::Cpu)?;
+//! let rollout = RolloutConfig {
+//!     sampler: SamplerConfig { steps: 10, guidance: 4.0 },
+//!     time: TimeConfig::open_sora_v1_2(),
+//!     window: 4,
+//!     context: 1,
+//!     fps: 5.0,
+//!     seed: 0,
+//!     history: HistoryUse::WhenExact,
+//! };
+//! let video = world.rollout(&start, Some(&actions), 5, &[0], &rollout)?;
+//! println!("{:?}", video.dims()); // [1, 6, 3, 32, 32]
+//! # assert_eq!(video.dims(), [1, 6, 3, 32, 32]);
 //! # Ok(())
 //! # }
 //! ```
 //!
-//! Parts: [`DitConfig`], [`DitWorld`], [`DitBlock`], [`Modulation`], [`ActionConditioner`]; [`LatentCodec`] with
-//! [`SpaceToDepth`], the fixed latents of small configurations; [`WorldModel`] for rollouts. Times, noise and loss are
-//! `cola-flow`'s; where actions come from is `cola-lam`'s business.
+//! # Parts
+//!
+//! | for | here |
+//! |---|---|
+//! | sizes | [`DitConfig`], [`TextConfig`], [`ActionConfig`]; [`DitConfig::flops`] |
+//! | latents and a time to a velocity | [`DitWorld`] under [`Conditions`] |
+//! | what it is made of | [`PatchEmbed`], [`ScalarEmbed`], [`TimeRows`], [`Modulation`], [`DitBlock`], [`FinalLayer`] |
+//! | text features as a condition | [`Captions`], [`CaptionEmbed`], [`CrossAttention`] |
+//! | latent actions as a condition | [`ActionConditioner`], [`Alignment`] |
+//! | clean frames that are computed once | [`History`], [`Continuation`] |
+//! | pixels to latents | [`LatentCodec`]: [`VaeCodec`], [`SpaceToDepth`] for small pictures |
+//! | imagined videos | [`WorldModel`], [`RolloutConfig`] |
+//! | published checkpoints | [`Pretrained`], [`Form`], [`PublishedConfig`] |
+//!
+//! Times, noise, loss and sampler are `cola-flow`'s; where actions come from is `cola-lam`'s business. There is no text
+//! encoder: text features come in as a tensor.
 
 mod action;
 mod alignment;
