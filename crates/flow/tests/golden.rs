@@ -2,10 +2,7 @@
 
 use candle_core::{DType, Device, Result, Tensor};
 use cola_flow::{Given, Shift, VideoSize, corrupt, logit_normal, transform};
-use cola_golden::{Golden, Tolerance};
-
-/// Times the file's own float32 noise. The golden README allows 4 to 10.
-const FACTOR: Tolerance = Tolerance::Noise(6.0);
+use cola_golden::Golden;
 
 /// The rules know one number of time steps and one base size; a file of others is none that they could agree with.
 fn same_constant(golden: &Golden, key: &str, ours: usize) -> Result<()> {
@@ -21,15 +18,15 @@ fn numbers(golden: &Golden, name: &str) -> Result<Vec<f64>> {
 
 fn noise(golden: &Golden) -> Result<()> {
     same_constant(golden, "num_timesteps", 1000)?;
-    let (x, noise) = (golden.input_var("x", DType::F32)?, golden.input_var("noise", DType::F32)?);
+    let (x, noise) = (golden.input_var("x", golden.dtype())?, golden.input_var("noise", golden.dtype())?);
     let (b, _, frames, _, _) = x.dims5()?;
     let every = Given::first(b, frames, 0, &Device::Cpu)?;
-    let noised = corrupt(&x, &noise, &golden.input("t", DType::F32)?, &every)?;
-    golden.compare("output.x_t", &noised.x, FACTOR)?;
+    let noised = corrupt(&x, &noise, &golden.input("t", golden.dtype())?, &every)?;
+    golden.compare("output.x_t", &noised.x, golden.tolerance())?;
     if golden.names("grad.").next().is_some() {
-        let grads = (noised.x * golden.input("cotangent.x_t", DType::F32)?)?.sum_all()?.backward()?;
-        golden.compare_gradient("input.x", &x, &grads, FACTOR)?;
-        golden.compare_gradient("input.noise", &noise, &grads, FACTOR)?;
+        let grads = (noised.x * golden.input("cotangent.x_t", golden.dtype())?)?.sum_all()?.backward()?;
+        golden.compare_gradient("input.x", &x, &grads, golden.tolerance())?;
+        golden.compare_gradient("input.noise", &noise, &grads, golden.tolerance())?;
     }
     Ok(())
 }
@@ -51,7 +48,7 @@ fn distribution(golden: &Golden) -> Result<()> {
         let (loc, scale) = (written(loc)?, written(scale)?);
         let times: Vec<f64> =
             normals.iter().map(|&normal| logit_normal(normal, loc, scale) / 1000.0).collect();
-        golden.compare(name, &Tensor::new(times, &Device::Cpu)?, FACTOR)?;
+        golden.compare(name, &Tensor::new(times, &Device::Cpu)?, golden.tolerance())?;
     }
     Ok(())
 }
@@ -74,12 +71,12 @@ fn timesteps(golden: &Golden) -> Result<()> {
         };
         rows.extend(times.iter().map(|&t| transform(t, shift.ratio(size))));
     }
-    golden.compare("output.t_transformed", &Tensor::new(rows, &Device::Cpu)?, FACTOR)
+    golden.compare("output.t_transformed", &Tensor::new(rows, &Device::Cpu)?, golden.tolerance())
 }
 
 #[test]
 fn every_reference_file_agrees() {
-    cola_golden::run("cola-flow", |golden| match golden.name() {
+    cola_golden::run_in_both("cola-flow", |golden| match golden.name() {
         name if name.starts_with("rf_add_noise") => noise(golden),
         name if name.starts_with("rf_logit_normal") => distribution(golden),
         name if name.starts_with("rf_timestep_transform") => timesteps(golden),

@@ -6,6 +6,15 @@ use std::path::Path;
 use candle_core::{DType, Device, Result, Tensor, Var};
 use serde_json::Value;
 
+use crate::Tolerance;
+
+/// A port in f64 differs from the stored float32 result by the reference's own rounding, which the file states, and by
+/// nothing else; the rest is for what the statement, one number a tensor, leaves out.
+pub(crate) const IN_F64: Tolerance = Tolerance::Noise(1.5);
+
+/// Another float32 program rounds elsewhere: 4 to 10 times the stated rounding, say the makers of the files.
+pub(crate) const IN_F32: Tolerance = Tolerance::Noise(10.0);
+
 /// An open reference file.
 pub struct Golden {
     pub(crate) name: String,
@@ -15,6 +24,8 @@ pub struct Golden {
     pub(crate) worst: std::cell::Cell<f64>,
     pub(crate) compared: std::cell::Cell<usize>,
     pub(crate) failures: std::cell::RefCell<Vec<String>>,
+    pub(crate) dtype: std::cell::Cell<DType>,
+    pub(crate) tolerance: std::cell::Cell<Tolerance>,
 }
 
 impl Golden {
@@ -43,12 +54,24 @@ impl Golden {
             worst: std::cell::Cell::new(0.0),
             compared: std::cell::Cell::new(0),
             failures: std::cell::RefCell::default(),
+            dtype: std::cell::Cell::new(DType::F32),
+            tolerance: std::cell::Cell::new(IN_F32),
         }
     }
 
     /// The file's name without folder and ending.
     pub fn name(&self) -> &str {
         &self.name
+    }
+
+    /// What the port computes in now; f32 outside [`crate::run_in_both`].
+    pub fn dtype(&self) -> DType {
+        self.dtype.get()
+    }
+
+    /// How far a value of this dtype may be from the stored one.
+    pub fn tolerance(&self) -> Tolerance {
+        self.tolerance.get()
     }
 
     /// The case's configuration, a JSON object.

@@ -5,7 +5,7 @@
 //! and asks for the [`Golden::verdict`]: one line, or every tensor that was out of tolerance.
 //!
 //! Files are looked for below `COLA_GOLDEN_DIR` if that is set (same layout), otherwise below the repository's own copy.
-//! Each belongs to one package by folder and name; [`run`] is that package's `golden` test, [`orphans`] what none knows.
+//! Each belongs to one package by folder and name; [`run`] and [`run_in_both`] make that package's `golden` test, [`orphans`] what none knows.
 //!
 //! ```
 //! let files = cola_golden::files_of("cola-dit-world");
@@ -20,4 +20,4 @@ mod run;
 pub use compare::{Tolerance, gradients_cover};
 pub use file::Golden;
 pub use owner::{files_of, orphans, root};
-pub use run::run;
+pub use run::{run, run_in_both};

@@ -2,9 +2,30 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use candle_core::Result;
+use candle_core::{DType, Result};
 
+use crate::file::{IN_F32, IN_F64};
 use crate::{Golden, files_of, root};
+
+/// [`run`] with every file compared twice: in f64, which shows that the formulas are the reference's, and in f32, which
+/// shows that the fast paths compute them. `test` asks [`Golden::dtype`] and [`Golden::tolerance`].
+///
+/// # Panics
+/// As [`run`].
+pub fn run_in_both(package: &str, test: impl Fn(&Golden) -> Result<()>) {
+    run(package, |golden| {
+        for (dtype, tolerance) in [(DType::F64, IN_F64), (DType::F32, IN_F32)] {
+            let before = golden.failures.borrow().len();
+            golden.dtype.set(dtype);
+            golden.tolerance.set(tolerance);
+            test(golden)?;
+            for failure in &mut golden.failures.borrow_mut()[before..] {
+                failure.insert_str(0, &format!("in {dtype:?}: "));
+            }
+        }
+        Ok(())
+    });
+}
 
 /// Opens every file that belongs to `package`, hands it to `test`, and prints `golden ok <file> worst=<ratio>` or
 /// `golden FAILED <file>` with what differs. Goes on behind a failure and fails at the end.

@@ -1,19 +1,16 @@
 //! Open-Sora v1.2's own numbers, forward and backward.
 
-use candle_core::{DType, Device, Result, Tensor, Var};
-use cola_golden::{Golden, Tolerance};
+use candle_core::{Device, Result, Tensor, Var};
+use cola_golden::Golden;
 use cola_nn::{CausalConv3d, Params};
 use cola_video_vae::{
     Cut, ImageConfig, ImageVae, Noise, ResBlock, TemporalConfig, TemporalVae, VideoVae, VideoVaeConfig,
 };
 use serde_json::Value;
 
-/// Times the file's own float32 noise. The golden README allows 4 to 10.
-const FACTOR: Tolerance = Tolerance::Noise(6.0);
-
 fn params(golden: &Golden) -> Result<Params> {
-    let params = Params::seeded(0, DType::F32, &Device::Cpu);
-    for (name, value) in golden.weights("weight.", DType::F32)? {
+    let params = Params::seeded(0, golden.dtype(), &Device::Cpu);
+    for (name, value) in golden.weights("weight.", golden.dtype())? {
         params.set(&name, &value)?;
     }
     Ok(params)
@@ -24,12 +21,12 @@ fn module(golden: &Golden, build: impl Fn(&Golden, &Params) -> Result<Forward>) 
     let params = params(golden)?;
     let forward = build(golden, &params)?;
     golden.same_names("weight.", &params.vars());
-    let x = golden.input_var("x", DType::F32)?;
+    let x = golden.input_var("x", golden.dtype())?;
     let y = forward(x.as_tensor())?;
-    golden.compare("output.y", &y, FACTOR)?;
-    let grads = (y * golden.input("cotangent.y", DType::F32)?)?.sum_all()?.backward()?;
-    golden.compare_gradient("input.x", &x, &grads, FACTOR)?;
-    golden.compare_weight_gradients("weight.", &params.vars(), &grads, FACTOR)?;
+    golden.compare("output.y", &y, golden.tolerance())?;
+    let grads = (y * golden.input("cotangent.y", golden.dtype())?)?.sum_all()?.backward()?;
+    golden.compare_gradient("input.x", &x, &grads, golden.tolerance())?;
+    golden.compare_weight_gradients("weight.", &params.vars(), &grads, golden.tolerance())?;
     Ok(())
 }
 
@@ -99,17 +96,17 @@ fn image_config(config: &Value) -> ImageConfig {
 /// Outputs by name, and where the file has them the gradients of `x` and of every parameter.
 fn outputs(golden: &Golden, params: &Params, x: &Var, outputs: &[(&str, &Tensor)]) -> Result<()> {
     for (name, output) in outputs {
-        golden.compare(&format!("output.{name}"), output, FACTOR)?;
+        golden.compare(&format!("output.{name}"), output, golden.tolerance())?;
     }
     if golden.has("grad.input.x") {
-        let mut loss = Tensor::zeros((), DType::F32, &Device::Cpu)?;
+        let mut loss = Tensor::zeros((), golden.dtype(), &Device::Cpu)?;
         for (name, output) in outputs {
-            let cotangent = golden.input(&format!("cotangent.{name}"), DType::F32)?;
+            let cotangent = golden.input(&format!("cotangent.{name}"), golden.dtype())?;
             loss = (loss + (*output * cotangent)?.sum_all()?)?;
         }
         let grads = loss.backward()?;
-        golden.compare_gradient("input.x", x, &grads, FACTOR)?;
-        golden.compare_weight_gradients("weight.", &params.vars(), &grads, FACTOR)?;
+        golden.compare_gradient("input.x", x, &grads, golden.tolerance())?;
+        golden.compare_weight_gradients("weight.", &params.vars(), &grads, golden.tolerance())?;
     }
     Ok(())
 }
@@ -118,9 +115,9 @@ fn temporal(golden: &Golden) -> Result<()> {
     let params = params(golden)?;
     let vae = TemporalVae::new(&temporal_config(golden.config()), params.trainable())?;
     golden.same_names("weight.", &params.vars());
-    let x = golden.input_var("x", DType::F32)?;
+    let x = golden.input_var("x", golden.dtype())?;
     let posterior = vae.encode(&x)?;
-    let z = posterior.sample_with(&golden.input("noise", DType::F32)?)?;
+    let z = posterior.sample_with(&golden.input("noise", golden.dtype())?)?;
     let decoded = vae.decode(&z, golden.int("frames"))?;
     let found = [("mean", posterior.mean()), ("logvar", posterior.logvar()), ("z", &z), ("x", &decoded)];
     outputs(golden, &params, &x, &found)
@@ -131,9 +128,9 @@ fn image(golden: &Golden) -> Result<()> {
     let config = image_config(golden.config());
     let vae = ImageVae::new(&config, params.trainable())?;
     golden.same_names("weight.", &params.vars());
-    let x = golden.input_var("x", DType::F32)?;
+    let x = golden.input_var("x", golden.dtype())?;
     let posterior = vae.encode(&x)?;
-    let z = posterior.sample_with(&golden.input("noise", DType::F32)?)?;
+    let z = posterior.sample_with(&golden.input("noise", golden.dtype())?)?;
     let scaled = (&z * config.scaling_factor)?;
     let decoded = vae.decode(&z)?;
     let found = [
@@ -161,11 +158,11 @@ fn pipeline(golden: &Golden) -> Result<()> {
     };
     let vae = VideoVae::new(&config, params.trainable())?;
     golden.same_names("weight.", &params.vars());
-    let (x, frames) = (golden.input_var("x", DType::F32)?, golden.int("frames"));
+    let (x, frames) = (golden.input_var("x", golden.dtype())?, golden.int("frames"));
     if vae.latent_frames(frames, Cut::Chunks) != golden.int("latents") {
         golden.fail(format!("{frames} frames have {} latents", vae.latent_frames(frames, Cut::Chunks)));
     }
-    let input = |name| golden.input(name, DType::F32);
+    let input = |name| golden.input(name, golden.dtype());
     let noise = Noise { images: input("noise_spatial")?, latents: input("noise_temporal")? };
     let images = vae.encode_images(&x, Some(&noise.images))?;
     let posterior = vae.temporal().encode(&images)?;
@@ -185,7 +182,7 @@ fn pipeline(golden: &Golden) -> Result<()> {
 
 #[test]
 fn every_reference_file_agrees() {
-    cola_golden::run("cola-video-vae", |golden| match golden.name() {
+    cola_golden::run_in_both("cola-video-vae", |golden| match golden.name() {
         name if name.starts_with("vae_causal_conv3d_") => module(golden, convolution),
         name if name.starts_with("vae_resblock") => module(golden, block),
         name if name.starts_with("vae_temporal_") => temporal(golden),

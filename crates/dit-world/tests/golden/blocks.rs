@@ -1,6 +1,6 @@
 //! Whole blocks, reference and paper form.
 
-use candle_core::{DType, Result, Tensor};
+use candle_core::{Result, Tensor};
 use cola_dit_world::{Axis, DitBlock, DitConfig, Modulation, Text, TextConfig};
 use cola_golden::Golden;
 use cola_nn::Rope;
@@ -26,7 +26,7 @@ pub(crate) fn block(golden: &Golden) -> Result<()> {
         ..DitConfig::tiny()
     };
     let (axis, rope) = if time {
-        (Axis::Time, Some(Rope::from_freqs(&golden.tensor("weight.rope.freqs").to_dtype(DType::F32)?)?))
+        (Axis::Time, Some(Rope::from_freqs(&golden.tensor("weight.rope.freqs").to_dtype(golden.dtype())?)?))
     } else {
         (Axis::Space, None)
     };

@@ -1,6 +1,6 @@
 //! What blocks and models are made of.
 
-use candle_core::{DType, Device, Result, Tensor};
+use candle_core::{Device, Result, Tensor};
 use candle_nn::var_builder::VarBuilder;
 use cola_dit_world::{
     CaptionEmbed, CrossAttention, FinalLayer, Grid, PatchEmbed, ScalarEmbed, Text, TextConfig, TimeRows,
@@ -9,7 +9,7 @@ use cola_dit_world::{
 use cola_golden::Golden;
 use cola_nn::{HeadNorm, Mlp, Rope, SelfAttention, SelfAttentionConfig, sinusoid};
 
-use crate::support::{FACTOR, compare, given, params, var};
+use crate::support::{compare, given, params, var};
 
 pub(crate) fn layer(golden: &Golden) -> Result<()> {
     type Comparison = fn(&Golden) -> Result<()>;
@@ -50,7 +50,7 @@ fn module(
     forward: impl Fn(&cola_nn::Params, &Tensor) -> Result<Tensor>,
 ) -> Result<()> {
     let params = params(golden, prefix)?;
-    let x = golden.input_var(from, DType::F32)?;
+    let x = golden.input_var(from, golden.dtype())?;
     let y = forward(&params, x.as_tensor())?;
     golden.same_names(prefix, &params.vars());
     compare(golden, &[(to, &y)], &[(from, &x)], prefix, &params)
@@ -85,7 +85,7 @@ fn cross_attention(golden: &Golden) -> Result<()> {
     let (hidden, heads) = (golden.int("hidden_size"), golden.int("num_heads"));
     let layer = CrossAttention::new(hidden, heads, false, params.trainable())?;
     golden.same_names("weight.", &params.vars());
-    let (x, cond) = (golden.input_var("x", DType::F32)?, golden.input_var("cond", DType::F32)?);
+    let (x, cond) = (golden.input_var("x", golden.dtype())?, golden.input_var("cond", golden.dtype())?);
     let y = layer.forward(&x, &Text::packed(&cond.squeeze(0)?, &sizes(golden, "text_lens"))?)?;
     compare(golden, &[("y", &y)], &[("x", &x), ("cond", &cond)], "weight.", &params)
 }
@@ -96,7 +96,7 @@ fn final_layer(golden: &Golden) -> Result<()> {
     let params = params(golden, "weight.")?;
     let layer = FinalLayer::new(hidden, outputs, params.trainable())?;
     golden.same_names("weight.", &params.vars());
-    let (x, moving) = (golden.input_var("x", DType::F32)?, golden.input_var("t", DType::F32)?);
+    let (x, moving) = (golden.input_var("x", golden.dtype())?, golden.input_var("t", golden.dtype())?);
     let (still, given) = (var(golden, "t0")?, given(golden)?);
     let given = given.as_ref().zip(still.as_ref().map(|still| still.as_tensor()));
     let y = layer.forward(&x.reshape((b, t, s, hidden))?, &moving, given)?;
@@ -110,9 +110,9 @@ fn final_layer(golden: &Golden) -> Result<()> {
 fn time(golden: &Golden) -> Result<()> {
     let params = params(golden, "weight.")?;
     let layer = ScalarEmbed::time(golden.int("hidden_size"), params.trainable())?;
-    let t = golden.input("t", DType::F32)?;
-    let features = sinusoid::scalar_features(&t, golden.int("frequency_embedding_size"), DType::F32)?;
-    let y = layer.forward(&t, DType::F32)?;
+    let t = golden.input("t", golden.dtype())?;
+    let features = sinusoid::scalar_features(&t, golden.int("frequency_embedding_size"), golden.dtype())?;
+    let y = layer.forward(&t, golden.dtype())?;
     golden.same_names("weight.", &params.vars());
     compare(golden, &[("embedding", &y), ("freq_embedding", &features)], &[], "weight.", &params)
 }
@@ -120,7 +120,7 @@ fn time(golden: &Golden) -> Result<()> {
 fn frame_rate(golden: &Golden) -> Result<()> {
     let params = params(golden, "weight.")?;
     let layer = ScalarEmbed::fps(golden.int("hidden_size"), params.trainable())?;
-    let y = layer.forward(&golden.input("fps", DType::F32)?, DType::F32)?;
+    let y = layer.forward(&golden.input("fps", golden.dtype())?, golden.dtype())?;
     golden.same_names("weight.", &params.vars());
     compare(golden, &[("embedding", &y)], &[], "weight.", &params)
 }
@@ -147,9 +147,9 @@ fn rms(golden: &Golden) -> Result<()> {
 fn rope(golden: &Golden) -> Result<()> {
     let params = params(golden, "weight.")?;
     let rope = Rope::from_freqs(golden.tensor("weight.freqs"))?;
-    let q = golden.input_var("q", DType::F32)?;
+    let q = golden.input_var("q", golden.dtype())?;
     let rotated = rope.apply(&q)?;
-    let angles = rope.angles(q.dim(2)?, &Device::Cpu)?.to_dtype(DType::F32)?;
+    let angles = rope.angles(q.dim(2)?, &Device::Cpu)?.to_dtype(golden.dtype())?;
     compare(golden, &[("rotated", &rotated), ("angles", &angles)], &[("q", &q)], "weight.", &params)
 }
 
@@ -168,8 +168,8 @@ fn positions(golden: &Golden) -> Result<()> {
         let number = |key: &str| case[key].as_f64().expect(key);
         let grid = Grid { rows: number("h") as usize, columns: number("w") as usize };
         let (scale, base) = (number("scale"), number("base_size"));
-        let table = position_table(grid, scale, base, golden.int("dim"), DType::F32, &Device::Cpu)?;
-        golden.compare(&format!("output.pos_{i}"), &table, FACTOR)?;
+        let table = position_table(grid, scale, base, golden.int("dim"), golden.dtype(), &Device::Cpu)?;
+        golden.compare(&format!("output.pos_{i}"), &table, golden.tolerance())?;
     }
     if golden.names("output.").count() != cases.len() {
         golden.fail("outputs without a case".into());

@@ -1,6 +1,6 @@
 //! The training loss through a whole model.
 
-use candle_core::{DType, Device, Result, Tensor};
+use candle_core::{Device, Result, Tensor};
 use cola_flow::{Given, corrupt, velocity_loss};
 use cola_golden::Golden;
 
@@ -9,11 +9,11 @@ use crate::support::{compare, conditions, given, model, var};
 pub(crate) fn loss(golden: &Golden) -> Result<()> {
     let (dit, params) = model(golden)?;
     let (action, y) = (var(golden, "action_mod")?, var(golden, "y")?);
-    let clean = golden.input("x_start", DType::F32)?;
-    let (noise, t) = (golden.input("noise", DType::F32)?, golden.input("t", DType::F32)?);
+    let clean = golden.input("x_start", golden.dtype())?;
+    let (noise, t) = (golden.input("noise", golden.dtype())?, golden.input("t", golden.dtype())?);
     let mask = given(golden)?;
     let (b, _, frames, _, _) = clean.dims5()?;
-    let all = Given::from_mask(&Tensor::ones((b, frames), DType::F32, &Device::Cpu)?)?;
+    let all = Given::from_mask(&Tensor::ones((b, frames), golden.dtype(), &Device::Cpu)?)?;
     let noised = corrupt(&clean, &noise, &t, mask.as_ref().unwrap_or(&all))?;
     let conditions = conditions(golden, action.as_deref(), y.as_deref())?;
     let velocity = dit.forward(&noised.x, &noised.t, mask.as_ref(), &conditions)?;

@@ -9,7 +9,7 @@ mod support;
 
 #[test]
 fn every_reference_file_agrees() {
-    cola_golden::run("cola-dit-world", |golden| {
+    cola_golden::run_in_both("cola-dit-world", |golden| {
         let name = golden.name();
         let starts = |kinds: &[&str]| kinds.iter().any(|kind| name.starts_with(kind));
         if starts(&["block_spatial_", "block_temporal_", "block_paper_"]) {

@@ -5,14 +5,15 @@ use cola_dit_world::Conditions;
 use cola_flow::{EditMask, Guided, Sampler, SamplerConfig, Shift, TimeConfig, TimeDistribution, VideoSize};
 use cola_golden::{Golden, Tolerance};
 
-use crate::support::{FACTOR, conditions, model, text_mask};
+use crate::support::{conditions, model, text_mask};
 
 pub(crate) fn sample(golden: &Golden) -> Result<()> {
     let (dit, _) = model(golden)?;
-    let z = golden.input("z", DType::F32)?;
+    let z = golden.input("z", golden.dtype())?;
     let (b, _, latent_frames, _, _) = z.dims5()?;
-    let optional =
-        |name: &str| golden.has(&format!("input.{name}")).then(|| golden.input(name, DType::F32)).transpose();
+    let optional = |name: &str| {
+        golden.has(&format!("input.{name}")).then(|| golden.input(name, golden.dtype())).transpose()
+    };
     let with = conditions(golden, optional("action_mod")?.as_ref(), optional("y")?.as_ref())?;
     let without = match dit.captions() {
         Some(captions) => Conditions { captions: Some(captions.null(b, text_mask(golden))?), ..with.clone() },
@@ -33,7 +34,7 @@ pub(crate) fn sample(golden: &Golden) -> Result<()> {
 
     let mask = match optional("mask")? {
         Some(mask) => mask,
-        None => Tensor::ones((b, latent_frames), DType::F32, z.device())?,
+        None => Tensor::ones((b, latent_frames), golden.dtype(), z.device())?,
     };
     let step_noise = optional("step_noise")?;
     let noise = |step: usize| match &step_noise {
@@ -49,11 +50,11 @@ pub(crate) fn sample(golden: &Golden) -> Result<()> {
         seen.iter_mut().zip(now).for_each(|(all, now)| all.push(now));
         Ok(())
     })?;
-    golden.compare("output.z", &end, FACTOR)?;
+    golden.compare("output.z", &end, golden.tolerance())?;
     for (name, steps) in ["timesteps", "trajectory", "velocity_cond_uncond", "x_mask"].into_iter().zip(&seen)
     {
         let stored = format!("output.{name}");
-        let tolerance = if name == "x_mask" { Tolerance::Absolute(0.0) } else { FACTOR };
+        let tolerance = if name == "x_mask" { Tolerance::Absolute(0.0) } else { golden.tolerance() };
         if name != "x_mask" || golden.has(&stored) {
             golden.compare(&stored, &Tensor::stack(steps, 0)?, tolerance)?;
         }

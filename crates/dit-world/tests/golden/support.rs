@@ -3,17 +3,14 @@
 use candle_core::{DType, Device, Result, Tensor, Var};
 use cola_dit_world::{Captions, Conditions, DitConfig, DitWorld, Form, Pretrained};
 use cola_flow::Given;
-use cola_golden::{Golden, Tolerance};
+use cola_golden::Golden;
 use cola_nn::Params;
 use cola_weights::Hub;
 
-/// Times the file's own float32 noise. The golden README allows 4 to 10.
-pub(crate) const FACTOR: Tolerance = Tolerance::Noise(6.0);
-
 /// The file's weights below a prefix.
 pub(crate) fn params(golden: &Golden, prefix: &str) -> Result<Params> {
-    let params = Params::seeded(0, DType::F32, &Device::Cpu);
-    for (name, value) in golden.weights(prefix, DType::F32)? {
+    let params = Params::seeded(0, golden.dtype(), &Device::Cpu);
+    for (name, value) in golden.weights(prefix, golden.dtype())? {
         params.set(&name, &value)?;
     }
     Ok(params)
@@ -21,14 +18,14 @@ pub(crate) fn params(golden: &Golden, prefix: &str) -> Result<Params> {
 
 /// An input as a variable, if the file has it.
 pub(crate) fn var(golden: &Golden, name: &str) -> Result<Option<Var>> {
-    golden.has(&format!("input.{name}")).then(|| golden.input_var(name, DType::F32)).transpose()
+    golden.has(&format!("input.{name}")).then(|| golden.input_var(name, golden.dtype())).transpose()
 }
 
 /// Sum of outputs times their cotangents.
 fn pulled(golden: &Golden, outputs: &[(&str, &Tensor)]) -> Result<Tensor> {
-    let mut sum = Tensor::zeros((), DType::F32, &Device::Cpu)?;
+    let mut sum = Tensor::zeros((), golden.dtype(), &Device::Cpu)?;
     for (name, output) in outputs {
-        let cotangent = golden.input(&format!("cotangent.{name}"), DType::F32)?;
+        let cotangent = golden.input(&format!("cotangent.{name}"), golden.dtype())?;
         sum = (sum + (output.reshape(cotangent.shape())? * cotangent)?.sum_all()?)?;
     }
     Ok(sum)
@@ -44,7 +41,7 @@ pub(crate) fn compare(
     params: &Params,
 ) -> Result<()> {
     for (name, output) in outputs {
-        golden.compare(&format!("output.{name}"), output, FACTOR)?;
+        golden.compare(&format!("output.{name}"), output, golden.tolerance())?;
     }
     for stored in golden.names("output.") {
         if !outputs.iter().any(|(name, _)| stored["output.".len()..] == **name) {
@@ -63,11 +60,13 @@ pub(crate) fn compare(
     let grads = pulled(golden, &pulled_back)?.backward()?;
     for stored in golden.names("grad.input.") {
         match inputs.iter().find(|(name, _)| stored["grad.input.".len()..] == **name) {
-            Some((name, var)) => golden.compare_gradient(&format!("input.{name}"), var, &grads, FACTOR)?,
+            Some((name, var)) => {
+                golden.compare_gradient(&format!("input.{name}"), var, &grads, golden.tolerance())?
+            }
             None => golden.fail(format!("{stored}: not compared")),
         }
     }
-    golden.compare_weight_gradients(prefix, &params.vars(), &grads, FACTOR)
+    golden.compare_weight_gradients(prefix, &params.vars(), &grads, golden.tolerance())
 }
 
 /// A model over the file's weights, and no others: written out as the checkpoint that the reference would save, whose
@@ -80,10 +79,10 @@ pub(crate) fn model(golden: &Golden) -> Result<(DitWorld, Params)> {
     };
     let folder = tempfile::tempdir()?;
     let path = folder.path().join("checkpoint");
-    let weights = golden.weights("weight.", DType::F32)?;
+    let weights = golden.weights("weight.", golden.dtype())?;
     cola_weights::save(&path, weights, golden.config(), u64::MAX).map_err(candle_core::Error::wrap)?;
     let path = path.to_string_lossy();
-    let opened = Pretrained::from_pretrained(&path, &form, &Hub::from_env(), DType::F32, &Device::Cpu)
+    let opened = Pretrained::from_pretrained(&path, &form, &Hub::from_env(), golden.dtype(), &Device::Cpu)
         .map_err(candle_core::Error::wrap)?;
     let dit = opened.dit(true)?;
     golden.same_names("weight.", &opened.backbone.vars());
@@ -106,5 +105,5 @@ pub(crate) fn text_mask(golden: &Golden) -> Option<&Tensor> {
 }
 
 pub(crate) fn given(golden: &Golden) -> Result<Option<Given>> {
-    golden.has("input.x_mask").then(|| Given::from_mask(&golden.input("x_mask", DType::F32)?)).transpose()
+    golden.has("input.x_mask").then(|| Given::from_mask(&golden.input("x_mask", golden.dtype())?)).transpose()
 }
