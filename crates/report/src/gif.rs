@@ -27,20 +27,7 @@ pub fn save_gif(
     hold_last_ms: u32,
 ) -> Result<(), Error> {
     let path = path.as_ref();
-    let first = frames.first().filter(|frame| frame.width * frame.height > 0);
-    let first = first.ok_or(Error::NoFrames { what: "a GIF" })?;
-    let size = (first.width, first.height);
-    for (index, frame) in frames.iter().enumerate() {
-        let found = (frame.width, frame.height);
-        if found != size {
-            return Err(Error::FrameSize {
-                place: format!("{}, frame {index}", path.display()),
-                expected: size,
-                found,
-            });
-        }
-        frame.check()?;
-    }
+    let size = Image::check_clip(frames, "a GIF", path)?;
     let (Ok(width), Ok(height)) = (u16::try_from(size.0), u16::try_from(size.1)) else {
         return Err(Error::GifSize { file: path.to_owned(), width: size.0, height: size.1 });
     };

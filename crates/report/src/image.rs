@@ -156,4 +156,27 @@ impl Image {
         let expected = 3 * width * height;
         if found == expected { Ok(()) } else { Err(Error::Pixels { width, height, expected, found }) }
     }
+
+    /// Width and height of a clip's frames: at least one, all of one size, with pixels.
+    pub(crate) fn check_clip(
+        frames: &[Self],
+        what: &'static str,
+        file: &Path,
+    ) -> Result<(usize, usize), Error> {
+        let first = frames.first().filter(|frame| frame.width * frame.height > 0);
+        let first = first.ok_or(Error::NoFrames { what })?;
+        let expected = (first.width, first.height);
+        for (index, frame) in frames.iter().enumerate() {
+            let found = (frame.width, frame.height);
+            if found != expected {
+                return Err(Error::FrameSize {
+                    place: format!("{}, frame {index}", file.display()),
+                    expected,
+                    found,
+                });
+            }
+            frame.check()?;
+        }
+        Ok(expected)
+    }
 }

@@ -1,7 +1,7 @@
 //! What a training run shows to people: pictures, clips, curves, logs, progress and tables.
 //!
-//! A run draws what its model sees ([`strip`], [`side_by_side`], [`save_gif`]), keeps its numbers where other
-//! programs find them ([`JsonLines`], [`EventWriter`]) and draws them once it is done ([`curves`]).
+//! A run draws what its model sees ([`strip`], [`side_by_side`], [`save_gif`], [`save_mp4`]), keeps its numbers
+//! where other programs find them ([`JsonLines`], [`EventWriter`]) and draws them once it is done ([`curves`]).
 //! A file that is replaced is written aside and renamed ([`cola_files`]), so a reader never meets
 //! half of a picture; a log that a killed run left with half a line is mended when it is opened again.
 //!
@@ -27,7 +27,8 @@
 //! |---|---|
 //! | pixels and letters | [`Image`], [`Font`] |
 //! | frames beside each other | [`strip`], [`side_by_side`] |
-//! | a clip that plays | [`save_gif`] |
+//! | a clip that loops on any page | [`save_gif`] |
+//! | a clip for players: all colors, exact times, a small file | [`save_mp4`] |
 //! | curves over steps | [`curves`], [`Panel`], [`Series`], [`Mark`] |
 //! | numbers for programs | [`JsonLines`], [`EventWriter`] |
 //! | numbers for a page | [`Table`] |
@@ -44,8 +45,10 @@ mod curves;
 mod error;
 mod font;
 mod gif;
+mod h264;
 mod image;
 mod jsonl;
+mod mp4;
 mod plot;
 mod progress;
 mod protobuf;
@@ -61,6 +64,7 @@ pub use error::Error;
 pub use font::Font;
 pub use image::{Color, Image};
 pub use jsonl::JsonLines;
+pub use mp4::save_mp4;
 pub use progress::Progress;
 pub use strip::{side_by_side, strip};
 pub use table::Table;
