@@ -99,11 +99,7 @@ impl Pretrained {
                 Form::Paper(action) => DitConfig { action: action.clone(), ..config.paper_form() },
             })
             .and_then(|config| config.check().map(|()| config))
-            .map_err(|refusal| Error::Config {
-                file: folder.join("config.json"),
-                field: refusal.field().into(),
-                reason: refusal.to_string(),
-            })?;
+            .map_err(|refusal| Error::refused_config(&folder, refusal.field(), &refusal))?;
 
         let weights = Weights::open(&folder)?;
         let (backbone, action) = (Params::seeded(0, dtype, device), Params::seeded(0, dtype, device));

@@ -70,11 +70,9 @@ impl Pretrained {
     ) -> cola_weights::Result<Self> {
         let folder = resolve(path_or_id, hub)?;
         let (published, unknown) = read_config::<PublishedConfig>(&folder)?;
-        let config = published.config().map_err(|refusal| Error::Config {
-            file: folder.join("config.json"),
-            field: refusal.field().into(),
-            reason: refusal.to_string(),
-        })?;
+        let config = published
+            .config()
+            .map_err(|refusal| Error::refused_config(&folder, refusal.field(), &refusal))?;
         let weights = Weights::open(&folder)?;
         let params = Params::seeded(0, dtype, device);
         let shapes = blueprint(|vb| VideoVae::new(&config, vb))?;

@@ -243,6 +243,11 @@ pub enum Error {
 }
 
 impl Error {
+    /// The `config.json` of a folder says what no model can have.
+    pub fn refused_config(folder: &std::path::Path, field: &str, refusal: impl std::fmt::Display) -> Self {
+        Self::Config { file: folder.join("config.json"), field: field.into(), reason: refusal.to_string() }
+    }
+
     /// For `map_err` on what the system does with a path.
     pub(crate) fn io(path: &std::path::Path, doing: &'static str) -> impl FnOnce(std::io::Error) -> Self {
         let path = path.to_path_buf();
