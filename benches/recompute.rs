@@ -2,9 +2,10 @@
 //! second and, before it, the highest resident memory. The check is against blocks that keep theirs, for both.
 
 use candle_core::{DType, Device, Result, Tensor};
-use cola_benches::{Forward, Layer, Scene, Suite, memory};
+use cola_benches::{Forward, Layer, Scene, Suite};
 use cola_dit_world::{Axis, DitBlock, DitConfig, Modulation};
 use cola_nn::recompute;
+use cola_report::memory;
 
 const DEPTH: usize = 4;
 const WIDTH: usize = 384;

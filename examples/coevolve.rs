@@ -50,7 +50,7 @@ struct Cli {
 fn main() -> Result<()> {
     let started = Instant::now();
     let args = Cli::parse().run;
-    let device = args.open_device()?;
+    let device = args.device.open()?;
     let (folder, config) = if args.resume {
         let folder = RunFolder::open(args.out.as_deref(), "coevolve")?;
         let config = folder.config()?;

@@ -6,7 +6,6 @@
 
 pub mod cases;
 mod layer;
-pub mod memory;
 mod peak;
 mod scene;
 mod suite;

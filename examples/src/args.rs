@@ -1,4 +1,4 @@
-//! The command line that every training program understands.
+//! The command line that every training program understands, and the devices of all programs.
 
 use std::path::PathBuf;
 
@@ -14,6 +14,26 @@ pub enum DeviceName {
     Cpu,
     /// The first CUDA device; needs a build with `--features cuda`.
     Cuda,
+}
+
+impl DeviceName {
+    /// The device.
+    ///
+    /// # Errors
+    /// CUDA without the feature or without a GPU.
+    pub fn open(self) -> Result<Device> {
+        match self {
+            Self::Cpu => Ok(Device::Cpu),
+            Self::Cuda if !cfg!(feature = "cuda") => {
+                bail!(
+                    "--device cuda: this program was built without CUDA; build it with --features cuda, or use --device cpu"
+                )
+            }
+            Self::Cuda => {
+                Device::new_cuda(0).context("--device cuda: no usable CUDA device here; use --device cpu")
+            }
+        }
+    }
 }
 
 /// Sizes and lengths that belong together.
@@ -102,23 +122,5 @@ impl RunArgs {
         }
         config.check()?;
         Ok(config)
-    }
-
-    /// The device.
-    ///
-    /// # Errors
-    /// CUDA without the feature or without a GPU.
-    pub fn open_device(&self) -> Result<Device> {
-        match self.device {
-            DeviceName::Cpu => Ok(Device::Cpu),
-            DeviceName::Cuda if !cfg!(feature = "cuda") => {
-                bail!(
-                    "--device cuda: this program was built without CUDA; build it with --features cuda, or use --device cpu"
-                )
-            }
-            DeviceName::Cuda => {
-                Device::new_cuda(0).context("--device cuda: no usable CUDA device here; use --device cpu")
-            }
-        }
     }
 }

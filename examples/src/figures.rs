@@ -47,8 +47,8 @@ pub fn write_curves(log: &Path, plan: &Plan, file: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Frames `(T, 3, H, W)` in `[0, 1]` of clip `index`.
-fn images(videos: &Tensor, index: usize) -> Result<Vec<Image>> {
+/// The frames of clip `index` of `(B, T, 3, H, W)` in `[0, 1]`.
+pub(crate) fn images(videos: &Tensor, index: usize) -> Result<Vec<Image>> {
     let (_, frames, _, height, width) = videos.dims5()?;
     let bytes = ((videos.get(index)?.permute((0, 2, 3, 1))? * 255.0)? + 0.5)?
         .clamp(0f32, 255f32)?

@@ -8,8 +8,8 @@ use cola_coevolve::{ExperimentConfig, checkpoint};
 use cola_files::write_atomically;
 
 /// What only a run leaves in its folder.
-const TRACES: [&str; 6] =
-    ["config.toml", "checkpoints", "log.jsonl", "pretrain", "tensorboard", "evaluation.json"];
+const TRACES: [&str; 7] =
+    ["config.toml", "checkpoints", "log.jsonl", "pretrain", "tensorboard", "evaluation.json", "rollout.json"];
 
 /// The folder of one run, held by this program alone until it ends, however it ends.
 #[derive(Debug)]
@@ -39,8 +39,8 @@ impl RunFolder {
         let folder = Self::claim_or_fail(root)?;
         if let Some(trace) = folder.trace() {
             bail!(
-                "{}: holds a run already ({trace} found, an empty or new folder expected); continue it with \
-                 --resume, or choose another --out",
+                "{}: holds a run already ({trace} found, an empty or new folder expected); choose another --out, or \
+                 continue a training run with --resume",
                 root.display()
             );
         }

@@ -6,6 +6,7 @@ pub mod download;
 pub mod figures;
 pub mod folder;
 pub mod logs;
+pub mod rollout;
 pub mod sources;
 
 /// The README's program, compiled and run as a test.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use anyhow::Result;
 use cola_coevolve::ExperimentConfig;
-use cola_data::{ClipSource, DrawnConfig, DrawnWorld, EpisodeClips, LeRobot};
+use cola_data::{ClipOptions, ClipSource, DrawnConfig, DrawnWorld, EpisodeClips, LeRobot};
 use cola_report::Progress;
 
 /// The shipped RoboDesk clips.
@@ -16,6 +16,22 @@ pub fn robodesk() -> PathBuf {
 /// The shipped generator of the `tiny` preset.
 pub fn generator() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("data/generator_tiny")
+}
+
+/// Decodes a split, showing how far it is.
+///
+/// # Errors
+/// A dataset that is damaged or too short for the clips.
+pub fn decode(dataset: &LeRobot, split: &str, options: &ClipOptions) -> Result<EpisodeClips> {
+    let mut bar: Option<Progress> = None;
+    let clips = EpisodeClips::load(dataset, split, options, &mut |done, total| {
+        bar.get_or_insert_with(|| Progress::start(&format!("decode {split}"), total as u64, 0))
+            .tick(done as u64, "frames");
+    })?;
+    if let Some(bar) = bar {
+        bar.finish(&format!("{} clips of {} frames", clips.len(), clips.frames_per_clip()));
+    }
+    Ok(clips)
 }
 
 /// What a run reads.
@@ -40,19 +56,8 @@ impl Sources {
             dataset.split(split)?;
         }
         let options = config.clip_options();
-        let load = |split: &str| -> Result<EpisodeClips> {
-            let mut bar: Option<Progress> = None;
-            let clips = EpisodeClips::load(&dataset, split, &options, &mut |done, total| {
-                bar.get_or_insert_with(|| Progress::start(&format!("decode {split}"), total as u64, 0))
-                    .tick(done as u64, "frames");
-            })?;
-            if let Some(bar) = bar {
-                bar.finish(&format!("{} clips of {} frames", clips.len(), clips.frames_per_clip()));
-            }
-            Ok(clips)
-        };
-        let train = load("train")?;
-        let held_out = load(&config.evaluation.split)?;
+        let train = decode(&dataset, "train", &options)?;
+        let held_out = decode(&dataset, &config.evaluation.split, &options)?;
         let long = held_out.with_frames(config.evaluation.horizon + 1)?;
         Ok(Self { train: Arc::new(train), held_out: Box::new(held_out), long: Box::new(long) })
     }

@@ -15,7 +15,7 @@ use std::time::Instant;
 use anyhow::{Context, Result, bail};
 use clap::Parser;
 use cola_benches::cases::CASES;
-use cola_benches::memory;
+use cola_report::memory;
 use serde_json::json;
 
 /// One side of a comparison.

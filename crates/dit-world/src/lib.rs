@@ -73,6 +73,7 @@ mod pretrained;
 mod published;
 mod rollout;
 mod text;
+mod watch;
 mod world;
 
 pub use action::ActionConditioner;
@@ -92,4 +93,5 @@ pub use pretrained::{Form, Pretrained};
 pub use published::{Additions, PublishedConfig};
 pub use rollout::{HistoryUse, RolloutConfig, RolloutError};
 pub use text::{CaptionEmbed, Captions, CrossAttention, Text};
+pub use watch::RolloutEvent;
 pub use world::WorldModel;

@@ -11,6 +11,7 @@ use crate::conditions::Conditions;
 use crate::history::Continuation;
 use crate::model::DitWorld;
 use crate::rollout::{HistoryUse, RolloutConfig};
+use crate::watch::{RolloutEvent, Watch, Watched, told};
 
 /// The world model: codec, diffusion transformer, action conditioner.
 pub struct WorldModel {
@@ -31,6 +32,7 @@ struct Run<'a> {
     alignment: Alignment,
     size: (usize, usize),
     config: &'a RolloutConfig,
+    watch: Watch<'a>,
 }
 
 impl WorldModel {
@@ -57,6 +59,22 @@ impl WorldModel {
         transitions: usize,
         samples: &[u64],
         config: &RolloutConfig,
+    ) -> Result<Tensor> {
+        self.rollout_watched(start, actions, transitions, samples, config, &|_| {})
+    }
+
+    /// [`WorldModel::rollout`], telling `watch` what is being done. Watching changes no bit.
+    ///
+    /// # Errors
+    /// As [`WorldModel::rollout`].
+    pub fn rollout_watched(
+        &self,
+        start: &Tensor,
+        actions: Option<&Tensor>,
+        transitions: usize,
+        samples: &[u64],
+        config: &RolloutConfig,
+        watch: &dyn Fn(RolloutEvent),
     ) -> Result<Tensor> {
         let (b, frames, _, height, width) = start.dims5()?;
         let alignment = Alignment::new(self.codec.frames_per_latent()).map_err(candle_core::Error::wrap)?;
@@ -93,8 +111,9 @@ impl WorldModel {
             alignment,
             size: (height, width),
             config,
+            watch,
         };
-        let latents = self.codec.encode(start)?;
+        let latents = self.encode(start, &run)?;
         let known = latents.dim(2)?;
         if known > total {
             candle_core::bail!("a start of {known} latent frames is longer than a rollout of {total}");
@@ -118,7 +137,7 @@ impl WorldModel {
             latents = Tensor::cat(&[&latents, &new], 2)?;
             round += 1;
         }
-        self.codec.decode(&latents, total)
+        self.decode(&latents, total, run)
     }
 
     /// The history of a window is the last frames of the one before, encoded again.
@@ -136,7 +155,7 @@ impl WorldModel {
                 known += fresh;
             }
             let count = alignment.video_frames(window.dim(2)?);
-            let video = self.codec.decode(&window, count)?;
+            let video = self.decode(&window, count, run)?;
             // What the history stood for is there already.
             let repeated = if round == 0 { 0 } else { alignment.video_frames(context) };
             videos.push(video.narrow(1, repeated, count - repeated)?);
@@ -144,9 +163,18 @@ impl WorldModel {
                 return Tensor::cat(&videos, 1);
             }
             let kept = alignment.video_frames(run.config.context.min(window.dim(2)?));
-            window = self.codec.encode(&video.narrow(1, count - kept, kept)?.contiguous()?)?;
+            window = self.encode(&video.narrow(1, count - kept, kept)?.contiguous()?, run)?;
             round += 1;
         }
+    }
+
+    fn encode(&self, video: &Tensor, run: &Run<'_>) -> Result<Tensor> {
+        let event = RolloutEvent::Encode { frames: video.dim(1)? };
+        told(run.watch, event, || self.codec.encode(video))
+    }
+
+    fn decode(&self, latents: &Tensor, frames: usize, run: &Run<'_>) -> Result<Tensor> {
+        told(run.watch, RolloutEvent::Decode { frames }, || self.codec.decode(latents, frames))
     }
 
     /// `fresh` latent frames behind `history` `(B, C, c, h, w)`, whose first frame is latent frame `first` of the rollout.
@@ -182,15 +210,22 @@ impl WorldModel {
         };
         if remembers {
             let context_of = |conditions: &Conditions| -> Result<_> {
-                let past = self.dit.remember(history, &conditions.frames(0, context)?, None)?;
+                let event = RolloutEvent::Remember { frames: context };
+                let past = told(run.watch, event, || {
+                    self.dit.remember(history, &conditions.frames(0, context)?, None)
+                })?;
                 Ok((past, conditions.frames(context, fresh)?))
             };
             let with = context_of(&with)?;
             let without = if config.sampler.guidance == 1.0 { with.clone() } else { context_of(&without)? };
             let all = Given::first(b, fresh, 0, device)?;
-            return run.sampler.sample(&Continuation(&self.dit), &noise, &noise, &all, &with, &without);
+            let event = RolloutEvent::Evaluate { frames: fresh, behind: context };
+            let field = Watched { field: &Continuation(&self.dit), event, watch: run.watch };
+            return run.sampler.sample(&field, &noise, &noise, &all, &with, &without);
         }
         let window = Tensor::cat(&[history, &noise], 2)?;
-        run.sampler.sample(&self.dit, &window, &window, &given, &with, &without)?.narrow(2, context, fresh)
+        let event = RolloutEvent::Evaluate { frames: context + fresh, behind: 0 };
+        let field = Watched { field: &self.dit, event, watch: run.watch };
+        run.sampler.sample(&field, &window, &window, &given, &with, &without)?.narrow(2, context, fresh)
     }
 }

@@ -2,10 +2,12 @@
 
 mod support;
 
+use std::cell::RefCell;
+
 use candle_core::{Result, Tensor};
 use cola_dit_world::{
     ActionConditioner, ActionConfig, CodecConfig, DitConfig, DitWorld, HistoryUse, LatentCodec,
-    RolloutConfig, SpaceToDepth, WorldModel,
+    RolloutConfig, RolloutEvent, SpaceToDepth, WorldModel,
 };
 use cola_flow::{SamplerConfig, Shift, TimeConfig, TimeDistribution};
 use cola_nn::Params;
@@ -215,6 +217,33 @@ fn a_remembered_history_changes_no_bit() -> Result<()> {
         let never = roll(HistoryUse::Never)?;
         assert_eq!(never, roll(HistoryUse::WhenExact)?, "window {window}, history {context}");
         assert_eq!(never, roll(HistoryUse::Always)?, "window {window}, history {context}");
+    }
+    Ok(())
+}
+
+#[test]
+fn a_watched_rollout_tells_each_piece_of_work_and_changes_no_bit() -> Result<()> {
+    use RolloutEvent::{Decode, Done, Encode, Evaluate, Remember};
+    let (world, _) = world(true)?;
+    let (start, actions) = (start(1, 1)?, normal("actions", (1, 2, 5))?);
+    let sampler = SamplerConfig { steps: 1, guidance: 2.0 };
+    let expected = |history| match history {
+        HistoryUse::Never => vec![Evaluate { frames: 3, behind: 0 }; 2],
+        _ => {
+            let behind = Evaluate { frames: 2, behind: 1 };
+            vec![Remember { frames: 1 }, Remember { frames: 1 }, behind, behind]
+        }
+    };
+    for history in [HistoryUse::Never, HistoryUse::Always] {
+        let config = RolloutConfig { sampler, history, ..rollout_config() };
+        let heard = RefCell::new(Vec::new());
+        let watch = |event| heard.borrow_mut().push(event);
+        let watched = world.rollout_watched(&start, Some(&actions), 2, &[0], &config, &watch)?;
+        let plain = world.rollout(&start, Some(&actions), 2, &[0], &config)?;
+        assert_eq!(flat(&watched)?, flat(&plain)?);
+        let expected = [vec![Encode { frames: 1 }], expected(history), vec![Decode { frames: 3 }]].concat();
+        let expected: Vec<RolloutEvent> = expected.into_iter().flat_map(|event| [event, Done]).collect();
+        assert_eq!(heard.into_inner(), expected);
     }
     Ok(())
 }

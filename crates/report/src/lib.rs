@@ -33,6 +33,7 @@
 //! | numbers for programs | [`JsonLines`], [`EventWriter`] |
 //! | numbers for a page | [`Table`] |
 //! | a run that is still going | [`Progress`] |
+//! | what it took | [`memory`] |
 //!
 //! # Left to others
 //!
@@ -48,6 +49,7 @@ mod gif;
 mod h264;
 mod image;
 mod jsonl;
+pub mod memory;
 mod mp4;
 mod plot;
 mod progress;
