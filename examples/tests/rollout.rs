@@ -191,7 +191,7 @@ fn wrong_input_is_refused_with_what_was_found_and_what_would_do() {
         &with(&["--frames-per-latent", "4", "--frames", "8"]),
         &["--frames 8", "1 + 4 k", "works is 9"],
     );
-    fails(&out, &with(&["--frames-per-latent", "4", "--frames", "23"]), &["22 actions", "give 24"]);
+    fails(&out, &with(&["--frames-per-latent", "4", "--frames", "24"]), &["23 actions", "give 24"]);
     fails(&out, &with(&["--frames-per-latent", "3"]), &["3", "1 (every frame", "4 (the temporal"]);
     fails(&out, &with(&["--side", "60"]), &["--side 60", "8 x 8", "64"]);
     fails(&out, &with(&["--side", "4096"]), &["--side 4096", "2160"]);
