@@ -17,7 +17,7 @@ use cola_examples::rollout::args::RolloutArgs;
 use cola_examples::rollout::clock::{Clock, matmul_peak};
 use cola_examples::rollout::model::Model;
 use cola_examples::rollout::origin::Origin;
-use cola_examples::rollout::settings::Settings;
+use cola_examples::rollout::settings::{Settings, check_frames};
 use cola_examples::rollout::start::{picture, robodesk_frame, to_tensor};
 use cola_examples::rollout::summary::{Measured, write_json, write_pictures};
 
@@ -47,6 +47,7 @@ struct Cli {
 fn main() -> Result<()> {
     let started = Instant::now();
     let args = Cli::parse().rollout;
+    check_frames(&args)?;
     let hub = download::hub();
     let device = args.device.open()?;
 
@@ -102,6 +103,8 @@ fn main() -> Result<()> {
         .rollout_watched(&first, actions.as_ref(), transitions, &[0], config, &watch)
         .context("the rollout")?;
     let spent = clock.finish();
+    // Whoever else used the machine at one time may not at another.
+    let peak = peak.max(matmul_peak(&device)?);
 
     write_pictures(&video, config.fps, &folder)?;
     let steps = if config.sampler.guidance == 1.0 { evaluations } else { evaluations / 2 };

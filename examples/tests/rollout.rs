@@ -191,9 +191,11 @@ fn wrong_input_is_refused_with_what_was_found_and_what_would_do() {
         &with(&["--frames-per-latent", "4", "--frames", "8"]),
         &["--frames 8", "1 + 4 k", "works is 9"],
     );
-    fails(&out, &with(&["--frames-per-latent", "4", "--frames", "23"]), &["22 actions", "give 24"]);
+    fails(&out, &with(&["--frames-per-latent", "4", "--frames", "24"]), &["23 actions", "give 24"]);
     fails(&out, &with(&["--frames-per-latent", "3"]), &["3", "1 (every frame", "4 (the temporal"]);
     fails(&out, &with(&["--side", "60"]), &["--side 60", "8 x 8", "64"]);
+    fails(&out, &with(&["--side", "4096"]), &["--side 4096", "2160"]);
+    fails(&out, &["--weights", "owner/name", "--frames", "1"], &["--frames 1", "no transition"]);
     fails(&out, &with(&["--guidance", "4"]), &["no actions", "--random-actions"]);
     fails(&out, &with(&["--window", "2", "--context", "2"]), &["window of 2"]);
     fails(&out, &["--random-actions"], &["knows no actions", "leave the option out"]);
@@ -207,6 +209,7 @@ fn wrong_input_is_refused_with_what_was_found_and_what_would_do() {
         &["--weights", text(&empty)],
         &["not a checkpoint", "notes.txt", "config.toml", "config.json"],
     );
+    fails(&out, &["--weights", text(&empty.join("notes.txt"))], &["a file instead of a folder"]);
     fails(&out, &["--image", text(&empty.join("notes.txt"))], &["notes.txt", "PNG or JPEG"]);
     fails(&out, &["--weights", "owner/name"], &["owner/name", "hub"]);
     assert!(!out.exists(), "a rollout that never began left a folder");

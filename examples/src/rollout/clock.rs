@@ -107,6 +107,7 @@ fn words(event: RolloutEvent) -> &'static str {
 }
 
 /// Operations a second of a large f32 matrix product on this machine, by all threads: the best of half a second.
+/// A machine that does something else meanwhile gives less.
 ///
 /// # Errors
 /// A device without memory for it.

@@ -33,9 +33,11 @@ pub struct Part {
     pub name: &'static str,
     /// Its numbers.
     pub parameters: usize,
-    /// Time to draw or load it.
-    pub seconds: f64,
-    /// What was loaded, created and left; none where everything was drawn.
+    /// Time to draw or load it; none where another part's includes it.
+    pub seconds: Option<f64>,
+    /// Whether its numbers come from a file.
+    pub loaded: bool,
+    /// What was used of a file, created and left; none where no file was opened for this part alone.
     pub report: Option<Loaded>,
 }
 
@@ -113,11 +115,13 @@ impl Model {
             Pretrained::from_pretrained(folder, &form, hub, DType::F32, device)
         })?;
         let (dit, conditioner) = (opened.dit(false)?, opened.conditioner(false)?);
+        let acts = opened.report.names.used.iter().any(|name| name.starts_with("action_conditioner."));
         let of_dit = Part::loaded("transformer", &opened.backbone, since, opened.report);
-        // Its time and its tensors are counted with the transformer's.
-        let of_actions = Part { report: None, ..Part::drawn("action conditioner", &opened.action, since) };
+        // It stands in the transformer's file and report, if anywhere.
+        let of_actions =
+            Part { seconds: None, loaded: acts, ..Part::drawn("action conditioner", &opened.action, since) };
         unknown.extend(opened.unknown);
-        let parts = vec![of_dit, Part { seconds: 0.0, ..of_actions }, of_codec];
+        let parts = vec![of_dit, of_actions, of_codec];
         Ok(Self { world: WorldModel { codec: Box::new(codec), dit, conditioner }, lam: None, parts, unknown })
     }
 
@@ -135,11 +139,12 @@ impl Model {
 
 impl Part {
     fn drawn(name: &'static str, params: &Params, since: Instant) -> Self {
-        Self { name, parameters: params.count(), seconds: since.elapsed().as_secs_f64(), report: None }
+        let seconds = Some(since.elapsed().as_secs_f64());
+        Self { name, parameters: params.count(), seconds, loaded: false, report: None }
     }
 
     fn loaded(name: &'static str, params: &Params, since: Instant, report: Loaded) -> Self {
-        Self { report: Some(report), ..Self::drawn(name, params, since) }
+        Self { loaded: true, report: Some(report), ..Self::drawn(name, params, since) }
     }
 }
 

@@ -166,7 +166,11 @@ fn not_a_checkpoint(folder: &Path) -> String {
     names.sort();
     let more = names.len().saturating_sub(5);
     names.truncate(5);
-    let mut found = if names.is_empty() { "no files".into() } else { names.join(", ") };
+    let mut found = match names.is_empty() {
+        true if folder.is_file() => "a file instead of a folder".into(),
+        true => "no files".into(),
+        false => names.join(", "),
+    };
     if more > 0 {
         found += &format!(" and {more} more");
     }

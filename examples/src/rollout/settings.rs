@@ -10,6 +10,8 @@ use crate::rollout::origin::{Kind, Origin};
 
 /// Side of the frames of random tiny models, pixels.
 const TINY_SIDE: usize = 64;
+/// Largest side of a square that an MP4 takes, pixels.
+const LARGEST_SIDE: usize = 2160;
 /// Latent frames of a window where each stands for four frames: a chunk of the VAE.
 const CHUNK: usize = 5;
 
@@ -82,6 +84,9 @@ impl Settings {
             Kind::Random { size: Size::Tiny, .. } => TINY_SIDE,
             _ => usual.data.world_size,
         });
+        if side > LARGEST_SIDE {
+            bail!("--side {side}: videos are written with sides of at most {LARGEST_SIDE} pixels");
+        }
         let factor = origin.factor();
         if side == 0 || !side.is_multiple_of(factor) {
             bail!(
@@ -134,6 +139,15 @@ impl Settings {
             "history_computed_once": history != HistoryUse::Never,
         })
     }
+}
+
+/// Refuses what the arguments alone show to be wrong, before a model is even fetched.
+///
+/// # Errors
+/// Frames that do not line up.
+pub fn check_frames(args: &RolloutArgs) -> Result<()> {
+    let alignment = Alignment::new(args.frames_per_latent.unwrap_or(1)).context("--frames-per-latent")?;
+    args.frames.map_or(Ok(()), |frames| line_up(frames, alignment).map(drop))
 }
 
 /// Latent frames of a video of any length.

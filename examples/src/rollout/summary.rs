@@ -73,8 +73,9 @@ impl Measured {
     pub fn table(&self, parts: &[Part]) -> Result<Table> {
         let mut table = Table::new(["", "parameters", "seconds", "remarks"]);
         for part in parts {
-            let how = if part.report.is_some() { "loaded" } else { "drawn" };
-            table.row([part.name, &parameters(part.parameters), &seconds(part.seconds), how])?;
+            let how = if part.loaded { "loaded" } else { "drawn" };
+            let took = part.seconds.map(seconds).unwrap_or_default();
+            table.row([part.name, &parameters(part.parameters), &took, how])?;
         }
         let Spent { encode, remember, evaluate, evaluations, operations, decode } = self.spent;
         let each = |total: f64, count: f64| seconds(total / count.max(1.0));
@@ -89,7 +90,7 @@ impl Measured {
         if remember > 0.0 {
             table.row(["history", "", &seconds(remember), "computed once a window"])?;
         }
-        let steps = format!("mean of {} steps", self.steps);
+        let steps = format!("mean of {}", self.steps);
         table.row(["sampler step", "", &each(evaluate, self.steps as f64), &steps])?;
         table.row(["evaluation", "", &each(evaluate, evaluations as f64), &speed])?;
         table.row(["decode", "", &seconds(decode), ""])?;
@@ -124,7 +125,8 @@ pub fn write_json(
                 "name": part.name,
                 "parameters": part.parameters,
                 "seconds": part.seconds,
-                "loaded": loaded,
+                "from_a_file": part.loaded,
+                "file": loaded,
             })
         })
         .collect();
@@ -143,7 +145,7 @@ pub fn write_json(
 }
 
 fn seconds(value: f64) -> String {
-    format!("{value:.3}")
+    format!("{value:.4}")
 }
 
 fn memory_text() -> String {
