@@ -11,7 +11,8 @@ pub struct Conditions {
     pub action: Option<Tensor>,
     /// Captions; for the reference form, and needed there.
     pub captions: Option<Captions>,
-    /// Frames per second: one number for all clips of the batch, or one a clip.
+    /// Frames per second: one number for all clips of the batch, one a clip, or fewer that are repeated as a whole, as the
+    /// reference does for guidance.
     pub fps: Vec<f64>,
     /// Height of the video in pixels (not latent pixels).
     pub height: usize,
@@ -28,6 +29,18 @@ impl Conditions {
     /// With captions.
     pub fn describing(self, captions: Captions) -> Self {
         Self { captions: Some(captions), ..self }
+    }
+
+    /// One frame rate for all clips, or one for each.
+    pub(crate) fn frame_rates(&self, clips: usize) -> Result<Vec<f64>> {
+        let count = self.fps.len();
+        if count == 1 {
+            return Ok(self.fps.clone());
+        }
+        if count == 0 || !clips.is_multiple_of(count) {
+            candle_core::bail!("{count} frame rates for {clips} clips; give one, or one for each clip");
+        }
+        Ok(self.fps.repeat(clips / count))
     }
 
     /// The conditions of `count` of the frames, from `first` on.

@@ -26,6 +26,16 @@ pub enum ConfigError {
         /// The field, as in the configuration file.
         field: &'static str,
     },
+    /// A size that no model has: it would be asked for before anything can say that it is wrong.
+    #[error("{field} is {found}; it must be at most {most}")]
+    TooLarge {
+        /// The field, as in the configuration file.
+        field: &'static str,
+        /// Its value.
+        found: usize,
+        /// What is allowed.
+        most: usize,
+    },
     /// A value that nothing here computes.
     #[error("{field} is {found}; {expected}")]
     Unsupported {
@@ -42,7 +52,10 @@ impl ConfigError {
     /// The field that is wrong, as in the configuration file.
     pub fn field(&self) -> &'static str {
         match self {
-            Self::Multiple { field, .. } | Self::Zero { field } | Self::Unsupported { field, .. } => field,
+            Self::Multiple { field, .. }
+            | Self::Zero { field }
+            | Self::TooLarge { field, .. }
+            | Self::Unsupported { field, .. } => field,
         }
     }
 }
@@ -198,24 +211,34 @@ impl DitConfig {
     pub fn check(&self) -> Result<(), ConfigError> {
         let action = &self.action;
         let text = self.text.as_ref();
-        for (field, value) in [
-            ("dit.text.caption_channels", text.map_or(1, |text| text.caption_channels)),
-            ("dit.text.model_max_length", text.map_or(1, |text| text.model_max_length)),
-            ("dit.in_channels", self.in_channels),
-            ("dit.patch", self.patch),
-            ("dit.hidden_size", self.hidden_size),
-            ("dit.depth", self.depth),
-            ("dit.num_heads", self.num_heads),
-            ("dit.mlp_ratio", self.mlp_ratio),
-            ("dit.input_sq_size", self.input_sq_size),
-            ("dit.action.action_dim", action.action_dim),
-            ("dit.action.width", action.width),
-            ("dit.action.heads", action.heads),
-            ("dit.action.mlp_ratio", action.mlp_ratio),
+        let (wide, deep) = (1 << 16, 1 << 10);
+        for (field, value, most) in [
+            ("dit.text.caption_channels", text.map_or(1, |text| text.caption_channels), wide),
+            ("dit.text.model_max_length", text.map_or(1, |text| text.model_max_length), wide),
+            ("dit.in_channels", self.in_channels, wide),
+            ("dit.patch", self.patch, 64),
+            ("dit.hidden_size", self.hidden_size, wide),
+            ("dit.depth", self.depth, deep),
+            ("dit.num_heads", self.num_heads, wide),
+            ("dit.mlp_ratio", self.mlp_ratio, 64),
+            ("dit.input_sq_size", self.input_sq_size, wide),
+            ("dit.action.action_dim", action.action_dim, wide),
+            ("dit.action.width", action.width, wide),
+            ("dit.action.heads", action.heads, wide),
+            ("dit.action.mlp_ratio", action.mlp_ratio, 64),
         ] {
-            if value == 0 {
-                return Err(ConfigError::Zero { field });
+            match value {
+                0 => return Err(ConfigError::Zero { field }),
+                found if found > most => return Err(ConfigError::TooLarge { field, found, most }),
+                _ => {}
             }
+        }
+        if action.layers > deep {
+            return Err(ConfigError::TooLarge {
+                field: "dit.action.layers",
+                found: action.layers,
+                most: deep,
+            });
         }
         if Alignment::new(action.frames_per_latent).is_err() {
             return Err(ConfigError::Unsupported {

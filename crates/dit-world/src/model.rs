@@ -130,7 +130,14 @@ impl DitWorld {
         let x = self.compute.dtype.cast(x)?;
         let (tokens, grid) = self.patches.forward(&x)?;
         let hidden = self.config.hidden_size;
-        let scale = ((conditions.height * conditions.width) as f64).sqrt() / self.config.input_sq_size as f64;
+        if conditions.height == 0 || conditions.width == 0 {
+            let (height, width) = (conditions.height, conditions.width);
+            candle_core::bail!(
+                "a video of {height} x {width} pixels has no positions; give its size in pixels"
+            );
+        }
+        let scale =
+            (conditions.height as f64 * conditions.width as f64).sqrt() / self.config.input_sq_size as f64;
         let base_size = ((grid.rows * grid.columns) as f64).sqrt().round();
         let table = position_table(grid, scale, base_size, hidden, x.dtype(), x.device())?;
         Ok((add_rows(&tokens, &table)?, grid))
@@ -145,7 +152,8 @@ impl DitWorld {
         like: &Tensor,
     ) -> Result<Times> {
         let (wide, device) = (wide(like.dtype()), like.device());
-        let fps = self.fps.forward(&Tensor::new(conditions.fps.as_slice(), device)?, wide)?; // (1 or B, D)
+        let fps = conditions.frame_rates(like.dim(0)?)?;
+        let fps = self.fps.forward(&Tensor::new(fps, device)?, wide)?; // (1 or B, D)
         let embed = |t: &Tensor| add_rows(&self.time.forward(t, wide)?, &fps);
         Ok(Times {
             moving: t.map(embed).transpose()?,

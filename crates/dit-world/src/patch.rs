@@ -63,6 +63,9 @@ impl PatchEmbed {
 pub fn unpatchify(tokens: &Tensor, patch: usize, grid: Grid, size: (usize, usize)) -> Result<Tensor> {
     let (b, t, _, out) = tokens.dims4()?;
     let Grid { rows, columns } = grid;
+    if patch == 0 {
+        candle_core::bail!("a patch of 0 pixels is empty");
+    }
     let c = out / (patch * patch);
     tokens
         .reshape(vec![b, t, rows, columns, patch, patch, c])?

@@ -121,17 +121,20 @@ impl Pretrained {
         report.used += actions.used;
         report.names.created.extend(named(&actions.names.created));
         report.created += actions.created;
+        report.names.used.sort();
+        report.names.created.sort();
         Ok(Self { config, backbone, action, report, unknown })
     }
 
     /// Writes `config.json` in the published field names and the tensors under the published names; the action
-    /// conditioner's beside them if there are any. Published loaders open the folder.
+    /// conditioner's beside them if there are any. Published loaders open the folder of a model in the reference form; in
+    /// the paper's form they would find no text tensors, and know nothing of causality and actions.
     ///
     /// # Errors
     /// A folder that holds a checkpoint or cannot be written.
     pub fn save_pretrained(&self, folder: &Path) -> cola_weights::Result<()> {
         let mut tensors = self.backbone.tensors();
-        let freqs = DitWorld::BUFFERS[0];
+        let freqs = "rope.freqs";
         if !tensors.contains_key(freqs) {
             // A constant that the published model stores.
             let rope = Rope::new(self.config.hidden_size / self.config.num_heads, 10_000.0)?;

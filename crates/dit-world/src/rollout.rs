@@ -7,7 +7,8 @@ use crate::alignment::Alignment;
 /// Whether a window's history is computed once or at every step of the sampler; see [`crate::History`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum HistoryUse {
-    /// Once where that is exact, which it is for every causal model.
+    /// Once where that is exact, which it is for every causal model: to the last bit in f32 on the CPU, up to rounding
+    /// elsewhere.
     #[default]
     WhenExact,
     /// At every step.
@@ -46,6 +47,16 @@ pub enum RolloutError {
         window: usize,
         /// Those of the history.
         context: usize,
+    },
+    /// A start that leaves no room in the first window.
+    #[error(
+        "a start of {known} latent frames fills a window of {window}; give a shorter start or a longer window"
+    )]
+    Start {
+        /// Latent frames of the start.
+        known: usize,
+        /// Latent frames of the window.
+        window: usize,
     },
     /// More than the VAE encodes together.
     #[error(

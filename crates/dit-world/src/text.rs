@@ -24,6 +24,9 @@ impl Captions {
     pub fn new(features: &Tensor, mask: Option<&Tensor>) -> Result<Self> {
         let (b, length, channels) = features.dims3()?;
         let flat = features.reshape((b * length, channels))?;
+        if b == 0 || length == 0 {
+            candle_core::bail!("{b} captions of {length} tokens: a clip would attend to nothing");
+        }
         let Some(mask) = mask else {
             return Ok(Self { packed: flat, lengths: vec![length; b] });
         };

@@ -1,7 +1,7 @@
 //! Codec, transformer and action conditioner together: imagine frames from a start and actions.
 
 use candle_core::{Result, Tensor};
-use cola_flow::{Given, Sampler, VideoSize};
+use cola_flow::{Given, Sampler, SamplerConfig, VideoSize};
 use cola_nn::normal_by_sample;
 
 use crate::action::ActionConditioner;
@@ -10,7 +10,7 @@ use crate::codec::LatentCodec;
 use crate::conditions::Conditions;
 use crate::history::Continuation;
 use crate::model::DitWorld;
-use crate::rollout::{HistoryUse, RolloutConfig};
+use crate::rollout::{HistoryUse, RolloutConfig, RolloutError};
 use crate::watch::{RolloutEvent, Watch, Watched, told};
 
 /// The world model: codec, diffusion transformer, action conditioner.
@@ -98,6 +98,13 @@ impl WorldModel {
             candle_core::bail!("{} sample indices for a batch of {b}", samples.len());
         }
         config.check(alignment).map_err(candle_core::Error::wrap)?;
+        if let Some(actions) = actions.filter(|actions| actions.dims().get(1) != Some(&transitions)) {
+            let shape = actions.dims();
+            candle_core::bail!("actions of shape {shape:?} for {transitions} transitions; give one for each");
+        }
+        // Without actions both branches of guidance would be the same.
+        let guidance = if actions.is_some() { config.sampler.guidance } else { 1.0 };
+        let sampler = SamplerConfig { guidance, ..config.sampler };
         let video = VideoSize {
             height,
             width,
@@ -105,7 +112,7 @@ impl WorldModel {
             latent_frames: config.window,
         };
         let run = Run {
-            sampler: Sampler::new(config.sampler, &config.time, config.time.ratio(video)),
+            sampler: Sampler::new(sampler, &config.time, config.time.ratio(video)),
             actions,
             samples,
             alignment,
@@ -117,6 +124,10 @@ impl WorldModel {
         let known = latents.dim(2)?;
         if known > total {
             candle_core::bail!("a start of {known} latent frames is longer than a rollout of {total}");
+        }
+        if alignment.frames_per_latent() > 1 && known < total && known >= config.window {
+            let window = config.window;
+            return Err(candle_core::Error::wrap(RolloutError::Start { known, window }));
         }
         if alignment.frames_per_latent() == 1 {
             self.in_latents(latents, total, &run)
@@ -194,12 +205,14 @@ impl WorldModel {
                 .to_dtype(history.dtype())?;
         let given = Given::first(b, context + fresh, context, device)?;
         let conditions = |rows| Conditions::new(rows, config.fps, run.size.0, run.size.1);
+        let guided = run.sampler.config().guidance != 1.0;
         let (with, without) = match run.actions {
             Some(actions) => {
                 let g = run.alignment.frames_per_latent();
                 let shown = actions.narrow(1, first * g, (context + fresh - 1) * g)?;
                 let rows = self.conditioner.forward(&shown)?;
-                (conditions(Some(rows)), conditions(Some(self.conditioner.unconditional(&shown)?)))
+                let dropped = guided.then(|| self.conditioner.unconditional(&shown)).transpose()?;
+                (conditions(Some(rows.clone())), conditions(Some(dropped.unwrap_or(rows))))
             }
             None => (conditions(None), conditions(None)),
         };
@@ -217,7 +230,7 @@ impl WorldModel {
                 Ok((past, conditions.frames(context, fresh)?))
             };
             let with = context_of(&with)?;
-            let without = if config.sampler.guidance == 1.0 { with.clone() } else { context_of(&without)? };
+            let without = if guided { context_of(&without)? } else { with.clone() };
             let all = Given::first(b, fresh, 0, device)?;
             let event = RolloutEvent::Evaluate { frames: fresh, behind: context };
             let field = Watched { field: &Continuation(&self.dit), event, watch: run.watch };

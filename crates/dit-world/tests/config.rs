@@ -76,6 +76,26 @@ fn a_size_of_zero_names_its_field() {
 }
 
 #[test]
+fn a_size_beyond_any_model_names_its_field_and_its_bound() {
+    type Change = fn(&mut DitConfig);
+    let cases: [(Change, &str); 8] = [
+        (|c| c.depth = 1_000_000_000, "dit.depth"),
+        (|c| c.hidden_size = 1 << 40, "dit.hidden_size"),
+        (|c| c.num_heads = 1 << 63, "dit.num_heads"),
+        (|c| c.patch = usize::MAX, "dit.patch"),
+        (|c| c.in_channels = usize::MAX, "dit.in_channels"),
+        (|c| c.action.layers = usize::MAX, "dit.action.layers"),
+        (|c| c.action.heads = 1 << 63, "dit.action.heads"),
+        (|c| c.action.mlp_ratio = 1 << 20, "dit.action.mlp_ratio"),
+    ];
+    for (change, name) in cases {
+        let error = refusal(change);
+        assert!(matches!(error, ConfigError::TooLarge { field, .. } if field == name), "{error}");
+        assert!(error.to_string().contains("at most"), "{error}");
+    }
+}
+
+#[test]
 fn a_latent_frame_spans_one_frame_or_four() {
     for g in [0, 2, 3, 5, 8] {
         let mut config = DitConfig::tiny();

@@ -139,6 +139,32 @@ fn one_frame_rate_for_all_clips_is_the_same_as_one_each() -> Result<()> {
     };
     assert_eq!(velocity(&[5.0])?, velocity(&[5.0, 5.0])?);
     assert_ne!(velocity(&[5.0])?, velocity(&[5.0, 24.0])?);
+    for (fps, says) in [(vec![], "0 frame rates for 2 clips"), (vec![5.0; 3], "3 frame rates for 2 clips")] {
+        let conditions = Conditions { fps, ..conditions(None) };
+        let refusal = dit.forward(&latents()?, &times()?, None, &conditions).expect_err("no rate a clip");
+        assert!(refusal.to_string().contains(says), "{refusal}");
+    }
+    Ok(())
+}
+
+#[test]
+fn fewer_frame_rates_than_clips_are_repeated_as_a_whole() -> Result<()> {
+    let dit = World::random()?.dit(false)?;
+    let (x, t) = (Tensor::cat(&[latents()?, latents()?], 0)?, Tensor::cat(&[times()?, times()?], 0)?);
+    let velocity = |fps: &[f64]| {
+        flat(&dit.forward(&x, &t, None, &Conditions { fps: fps.to_vec(), ..conditions(None) })?)
+    };
+    assert_eq!(velocity(&[5.0, 24.0])?, velocity(&[5.0, 24.0, 5.0, 24.0])?);
+    assert_ne!(velocity(&[5.0, 24.0])?, velocity(&[5.0, 5.0, 24.0, 24.0])?);
+    Ok(())
+}
+
+#[test]
+fn a_video_without_pixels_is_refused() -> Result<()> {
+    let dit = World::random()?.dit(false)?;
+    let conditions = Conditions { height: 0, ..conditions(None) };
+    let refusal = dit.forward(&latents()?, &times()?, None, &conditions).expect_err("no height").to_string();
+    assert!(refusal.contains("0 x 48 pixels"), "{refusal}");
     Ok(())
 }
 

@@ -194,13 +194,16 @@ fn what_does_not_fit_is_refused_with_its_numbers() -> Result<()> {
         let video = world.rollout(&start(1, known)?, Some(&actions), transitions, samples, &rollout_config());
         Result::Ok(video.expect_err("it does not fit").to_string())
     };
-    refusal(1, 6, &[0])?; // five actions for six transitions
     for (refusal, parts) in [
+        (refusal(1, 6, &[0])?, ["[1, 5, 5]", "6 transitions"]),
+        (refusal(1, 4, &[0])?, ["[1, 5, 5]", "4 transitions"]),
         (refusal(1, 5, &[0, 1])?, ["2 sample indices", "batch of 1"]),
-        (refusal(4, 2, &[0])?, ["start of 4 latent frames", "rollout of 3"]),
     ] {
         assert!(parts.iter().all(|part| refusal.contains(part)), "{refusal}");
     }
+    let long =
+        world.rollout(&start(1, 4)?, None, 2, &[0], &rollout_config()).expect_err("no room").to_string();
+    assert!(long.contains("start of 4 latent frames") && long.contains("rollout of 3"), "{long}");
     Ok(())
 }
 
@@ -343,9 +346,13 @@ fn four_frames_a_latent_continue_over_decoded_frames() -> Result<()> {
         let config = RolloutConfig { window, context: 1, ..rollout_config() };
         world.rollout(&start(1, frames)?, None, transitions, &[0], &config).map(|_| ())
     };
-    for ((frames, transitions, window), part) in
-        [((4, 8, 4), "clip of 4 frames"), ((1, 6, 4), "6 actions"), ((1, 8, 6), "take at most 5")]
-    {
+    for ((frames, transitions, window), part) in [
+        ((17, 24, 3), "start of 5 latent frames fills a window of 3"),
+        ((9, 24, 3), "start of 3 latent frames fills a window of 3"),
+        ((4, 8, 4), "clip of 4 frames"),
+        ((1, 6, 4), "6 actions"),
+        ((1, 8, 6), "take at most 5"),
+    ] {
         let text = refusal(frames, transitions, window).expect_err("it does not line up").to_string();
         assert!(text.contains(part), "{text}");
     }

@@ -102,6 +102,11 @@ impl Sampler {
         Self { config, times: time.grid(config.steps, ratio) }
     }
 
+    /// Steps and guidance.
+    pub fn config(&self) -> SamplerConfig {
+        self.config
+    }
+
     /// The times of the steps, from 1000 down.
     pub fn times(&self) -> &[f64] {
         &self.times

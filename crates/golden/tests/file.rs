@@ -46,28 +46,49 @@ fn the_variable_leads_to_another_folder_whose_files_come_in_order() {
             ["rf_logit_normal.safetensors", "rf_add_noise_b.safetensors", "rf_a.safetensors", "README.md"],
         ),
         (&strange, ["rf_add_noise.safetensors", "c.safetensors.part", "README.md", "block_.txt"]),
+        (&other.join("opensora-v1.2/deep"), ["rf_add_noise.safetensors", "a", "b", "c"]),
+        (&other, ["rf_add_noise.safetensors", "a", "b", "c"]),
     ] {
         std::fs::create_dir_all(area).expect("a writable target folder");
         for name in names {
             std::fs::write(area.join(name), "").expect("a writable target folder");
         }
     }
-    let output = Command::new(std::env::current_exe().expect("a running test"))
-        .args(["--ignored", "--exact", "--nocapture", "prints_what_the_variable_leads_to"])
-        .env("COLA_GOLDEN_DIR", &other)
-        .output()
-        .expect("this test again");
-    let text = String::from_utf8_lossy(&output.stdout);
-    let lines: Vec<&str> = text.lines().filter(|line| line.contains('=')).collect();
+    let (lines, text) = seen_below(&other);
     let line = |kind: &str, area: &Path, name: &str| format!("{kind}={}", area.join(name).display());
     let expected = [
         format!("root={}", other.display()),
         line("file", &area, "rf_add_noise_b.safetensors"),
         line("file", &area, "rf_logit_normal.safetensors"),
         line("orphan", &strange, "rf_add_noise.safetensors"),
+        line("orphan", &area, "deep/rf_add_noise.safetensors"),
         line("orphan", &area, "rf_a.safetensors"),
+        line("orphan", &other, "rf_add_noise.safetensors"),
     ];
     assert_eq!(lines, expected, "{text}");
+}
+
+#[test]
+fn a_folder_that_is_not_there_or_has_no_file_is_no_success() {
+    for (name, part) in [("absent-root", "cannot be read"), ("empty-root", "no reference file")] {
+        let root = if name == "empty-root" { folder(name) } else { Path::new("no").join(name) };
+        let (lines, text) = seen_below(&root);
+        assert!(lines.len() == 1 && text.contains(part), "{text}");
+    }
+}
+
+/// The lines that the ignored test prints with the variable set, and all that it says.
+fn seen_below(root: &Path) -> (Vec<String>, String) {
+    let output = Command::new(std::env::current_exe().expect("a running test"))
+        .args(["--ignored", "--exact", "--nocapture", "prints_what_the_variable_leads_to"])
+        .env("COLA_GOLDEN_DIR", root)
+        .output()
+        .expect("this test again");
+    let text =
+        format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    let told = ["root=", "file=", "orphan="];
+    let lines = text.lines().filter(|line| told.iter().any(|start| line.starts_with(start)));
+    (lines.map(str::to_string).collect(), text)
 }
 
 #[test]

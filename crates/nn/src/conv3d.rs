@@ -92,7 +92,7 @@ impl CausalConv3d {
     pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
         let in_dim = self.weight.dim(1)?;
         let (_, channels, frames, ..) = x.dims5()?;
-        if channels != in_dim || frames < self.time_stride {
+        if channels != in_dim || frames < self.time_stride || x.elem_count() == 0 {
             candle_core::bail!(
                 "causal convolution of {in_dim} channels with time stride {} got a tensor of shape {:?}",
                 self.time_stride,

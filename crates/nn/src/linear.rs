@@ -61,10 +61,9 @@ impl Linear {
     /// # Errors
     /// A stored parameter of another shape.
     pub fn patch(kernel: &[usize], out_dim: usize, init: Option<Init>, vb: VarBuilder) -> Result<Self> {
-        let in_dim: usize = kernel.iter().product();
         let shape: Vec<usize> = std::iter::once(out_dim).chain(kernel.iter().copied()).collect();
-        let weight =
-            vb.get_with_hints(shape, "weight", init.unwrap_or_else(kaiming))?.reshape((out_dim, in_dim))?;
+        // Flattened when it is used: a reshape now would copy what a blueprint only pretends to hold.
+        let weight = vb.get_with_hints(shape, "weight", init.unwrap_or_else(kaiming))?;
         let bias = vb.get_with_hints(out_dim, "bias", Init::Const(0.0))?;
         Ok(Self { weight, bias })
     }
@@ -79,7 +78,8 @@ impl Linear {
 
     /// [`Linear::forward`] of an activation's result, which is not kept.
     pub(crate) fn forward_after(&self, before: Option<Activation>, x: &Tensor) -> Result<Tensor> {
-        let (out_dim, in_dim) = self.weight.dims2()?;
+        let weight = self.weight.flatten_from(1)?;
+        let (out_dim, in_dim) = weight.dims2()?;
         let mut shape = x.dims().to_vec();
         let fan_in = before.map_or(1, Activation::fan_in);
         if shape.last() != Some(&(in_dim * fan_in)) {
@@ -92,15 +92,15 @@ impl Linear {
         if let Some(last) = shape.last_mut() {
             *last = out_dim;
         }
-        if serves(&[x]) && serves(&[&self.weight, &self.bias]) {
-            let weight = self.weight.contiguous()?;
+        if serves(&[x]) && serves(&[&weight, &self.bias]) {
+            let weight = weight.contiguous()?;
             return x.contiguous()?.apply_op3(&weight, &self.bias.contiguous()?, Affine { before });
         }
         let x = match before {
             Some(activation) => &activated(activation, x)?,
             None => x,
         };
-        let (weight, bias) = (self.weight.to_dtype(x.dtype())?, self.bias.to_dtype(x.dtype())?);
+        let (weight, bias) = (weight.to_dtype(x.dtype())?, self.bias.to_dtype(x.dtype())?);
         let x = x.contiguous()?;
         let rows = x.reshape(((), in_dim))?;
         let y = if rows.track_op() && !weight.track_op() {

@@ -65,7 +65,7 @@ impl ResizeConv {
         let in_dim = self.weight.dim(1)?;
         let (_, channels, _, height, width) = x.dims5()?;
         let halves = height.is_multiple_of(2) && width.is_multiple_of(2);
-        if channels != in_dim || !(self.doubles || halves) {
+        if channels != in_dim || !(self.doubles || halves) || x.elem_count() == 0 {
             candle_core::bail!(
                 "convolution of {in_dim} channels that {} got a tensor of shape {:?}",
                 if self.doubles { "doubles the sides" } else { "halves even sides" },

@@ -30,6 +30,16 @@ pub enum ConfigError {
         /// The field, as in the configuration file.
         field: &'static str,
     },
+    /// A size that no model has.
+    #[error("{field} is {found}; it must be at most {most}")]
+    TooLarge {
+        /// The field, as in the configuration file.
+        field: &'static str,
+        /// Its value.
+        found: usize,
+        /// What is allowed.
+        most: usize,
+    },
     /// A real number out of range.
     #[error("{field} must be {expected}")]
     Number {
@@ -79,11 +89,26 @@ impl ConfigError {
         match self {
             Self::Multiple { field, .. }
             | Self::Zero { field }
+            | Self::TooLarge { field, .. }
             | Self::Number { field, .. }
             | Self::Kind { field, .. }
             | Self::Unequal { field, .. } => field,
             Self::Steps { .. } => "temporal_vae.temporal_downsample",
         }
+    }
+}
+
+/// Sizes that no model has, and that would be asked for before anything can say that they are wrong.
+const WIDEST: usize = 1 << 16;
+const DEEPEST: usize = 1 << 10;
+/// Levels: each but the last halves something.
+const LEVELS: usize = 16;
+
+/// Refuses the first field that is above its bound.
+fn not_above(fields: &[(&'static str, usize, usize)]) -> Result<(), ConfigError> {
+    match fields.iter().find(|(_, value, most)| value > most) {
+        Some(&(field, found, most)) => Err(ConfigError::TooLarge { field, found, most }),
+        None => Ok(()),
     }
 }
 

@@ -18,8 +18,7 @@ use crate::{ImageConfig, Posterior};
 /// Pictures to latent images of an eighth of their sides, and back (the SDXL type of `AutoencoderKL`).
 ///
 /// A picture of 256 x 256 pixels is 0.27 TFLOP to encode and 0.62 to decode at the published size (0.53 as computed here: the
-/// convolutions behind an enlargement take 4 products for 9). PyTorch 2.15, in turns on the same two busy cores, needs 1.2
-/// times the processor time to encode and 1.1 times to decode.
+/// convolutions behind an enlargement take 4 products for 9).
 ///
 /// Attention layers are found by their names of today (`to_q`, `to_k`, `to_v`, `to_out.0`) or, where the parameters only
 /// have those, by the older ones (`query`, `key`, `value`, `proj_attn`).

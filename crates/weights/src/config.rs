@@ -10,7 +10,7 @@ use crate::{Error, Result};
 /// A configuration of more bytes is none.
 const LARGEST: u64 = 4 << 20;
 
-/// Reads `config.json` of a folder into a struct of the published fields, and lists the fields that the struct does not
+/// Reads `config.json` of a folder, or the one beside a file, into a struct of the published fields, and lists the fields that the struct does not
 /// have, as paths (`vae.scaling_factor`): what other libraries store there is no error, but may be worth a look.
 ///
 /// ```
@@ -31,7 +31,9 @@ const LARGEST: u64 = 4 << 20;
 /// [`Error::Io`]; [`Error::Config`] for text that is no JSON, a field that is absent, and a value of another type: it
 /// names the field, what was found and what was expected.
 pub fn read_config<T: DeserializeOwned>(folder: impl AsRef<Path>) -> Result<(T, Vec<String>)> {
-    let file = folder.as_ref().join("config.json");
+    let path = folder.as_ref();
+    let beside = path.parent().filter(|_| path.is_file());
+    let file = beside.unwrap_or(path).join("config.json");
     let text = read_bounded(&file, LARGEST)?;
     let wrong = |field: String, error: serde_json::Error| Error::Config {
         file: file.clone(),

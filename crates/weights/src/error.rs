@@ -237,6 +237,19 @@ pub enum Error {
         /// What happened.
         reason: String,
     },
+    /// A file that arrived whole and is another than the hub announced.
+    #[error(
+        "{url}: the SHA-256 of what arrived is {found}, expected {expected}; it was removed: run again, and if it stays \
+             so, look whether HF_ENDPOINT names the right hub"
+    )]
+    Digest {
+        /// What was asked for.
+        url: String,
+        /// The digest of the bytes.
+        found: String,
+        /// The announced one.
+        expected: String,
+    },
     /// Tensor arithmetic failed.
     #[error(transparent)]
     Candle(#[from] candle_core::Error),

@@ -250,6 +250,15 @@ fn in_folder(folder: &Path) -> Result<PathBuf> {
     }
 }
 
+/// `...-00001-of-00003.safetensors`.
+fn is_shard(name: &str) -> bool {
+    let number = |text: &str| text.len() == 5 && text.bytes().all(|byte| byte.is_ascii_digit());
+    let place = name.strip_suffix(".safetensors").and_then(|stem| stem.rsplit_once("-of-"));
+    place.is_some_and(|(before, count)| {
+        number(count) && before.rsplit_once('-').is_some_and(|(_, index)| number(index))
+    })
+}
+
 /// What a list of file names offers.
 pub(crate) enum Choice<'a> {
     /// The file to open.
@@ -269,6 +278,10 @@ pub(crate) fn choose<'a>(names: impl Iterator<Item = &'a str> + Clone) -> Choice
         let found: Vec<&str> = names.clone().filter(|name| name.ends_with(ending)).collect();
         match found[..] {
             [] => {}
+            // What is left of a save or a download that was killed: a part is no whole.
+            [name] if is_shard(name) => {
+                return Choice::None(format!("a shard, {name}, without its index"));
+            }
             [name] => return Choice::Open(name),
             [first, second, ..] => {
                 return Choice::None(format!("{} of *{ending} ({first}, {second}, ...)", found.len()));

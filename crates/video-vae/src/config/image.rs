@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{ConfigError, not_zero};
+use super::{ConfigError, DEEPEST, LEVELS, WIDEST, not_above, not_zero};
 
 /// The image VAE; field names follow diffusers' `AutoencoderKL`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -71,7 +71,22 @@ impl ImageConfig {
             ("spatial_vae.in_channels", self.in_channels),
             ("spatial_vae.latent_channels", self.latent_channels),
         ])?;
-        for &found in &self.block_out_channels {
+        let channels = &self.block_out_channels;
+        not_above(&[
+            ("spatial_vae.block_out_channels", channels.iter().copied().max().unwrap_or(0), WIDEST),
+            ("the number of entries of spatial_vae.block_out_channels", channels.len(), LEVELS),
+            ("spatial_vae.layers_per_block", self.layers_per_block, DEEPEST),
+            ("spatial_vae.norm_num_groups", self.norm_num_groups, WIDEST),
+            ("spatial_vae.in_channels", self.in_channels, WIDEST),
+            ("spatial_vae.latent_channels", self.latent_channels, WIDEST),
+        ])?;
+        if !self.norm_eps.is_finite() || self.norm_eps <= 0.0 {
+            return Err(ConfigError::Number {
+                field: "spatial_vae.norm_eps",
+                expected: "finite and above 0",
+            });
+        }
+        for &found in channels {
             if !found.is_multiple_of(self.norm_num_groups) {
                 return Err(ConfigError::Multiple {
                     field: "an entry of spatial_vae.block_out_channels",

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{ConfigError, not_zero};
+use super::{ConfigError, DEEPEST, LEVELS, WIDEST, not_above, not_zero};
 
 /// The temporal VAE; field names follow Open-Sora's `VAE_Temporal`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -82,6 +82,24 @@ impl TemporalConfig {
             ("temporal_vae.micro_frame_size", self.micro_frame_size),
             ("temporal_vae.channel_multipliers", self.channel_multipliers.iter().copied().min().unwrap_or(0)),
         ])?;
+        let multipliers = &self.channel_multipliers;
+        not_above(&[
+            ("temporal_vae.in_out_channels", self.in_out_channels, WIDEST),
+            ("temporal_vae.latent_embed_dim", self.latent_embed_dim, WIDEST),
+            ("temporal_vae.embed_dim", self.embed_dim, WIDEST),
+            ("temporal_vae.filters", self.filters, WIDEST),
+            ("temporal_vae.num_groups", self.num_groups, WIDEST),
+            ("temporal_vae.num_res_blocks", self.num_res_blocks, DEEPEST),
+            ("temporal_vae.micro_frame_size", self.micro_frame_size, WIDEST),
+            ("temporal_vae.channel_multipliers", multipliers.iter().copied().max().unwrap_or(0), DEEPEST),
+            ("the number of entries of temporal_vae.channel_multipliers", multipliers.len(), LEVELS),
+        ])?;
+        if !self.norm_eps.is_finite() || self.norm_eps <= 0.0 {
+            return Err(ConfigError::Number {
+                field: "temporal_vae.norm_eps",
+                expected: "finite and above 0",
+            });
+        }
         let (levels, found) = (self.channel_multipliers.len(), self.temporal_downsample.len());
         if found + 1 != levels {
             return Err(ConfigError::Steps { found, levels });

@@ -146,8 +146,5 @@ fn check(url: &str, partial: &Path, about: &About) -> Result<()> {
         return Ok(());
     }
     fs::remove_file(partial).map_err(Error::io(partial, "removing"))?;
-    Err(Error::Transfer {
-        url: url.to_string(),
-        reason: format!("the SHA-256 of what arrived is {found}, expected {}", about.etag),
-    })
+    Err(Error::Digest { url: url.to_string(), found, expected: about.etag.clone() })
 }

@@ -117,7 +117,13 @@ fn a_save_that_failed_leaves_no_checkpoint_and_can_be_repeated() {
     let text = save(folder.path(), two(), &json!({}), 4).expect_err("in the way").to_string();
     assert!(text.contains("model-00002-of-00002.safetensors: writing failed"), "{text}");
     assert!(!folder.path().join("model.safetensors.index.json").exists());
-    fs::remove_dir(way).expect("an empty folder");
+    assert!(folder.path().join("model-00001-of-00002.safetensors").exists());
+    fs::remove_dir(&way).expect("an empty folder");
+    let error = Weights::open(folder.path()).map(|_| ()).expect_err("a part is no whole");
+    assert!(
+        matches!(&error, Error::NoWeights { found, .. } if found.contains("without its index")),
+        "{error}"
+    );
     save(folder.path(), two(), &json!({}), 4).expect("nothing in the way");
     assert_eq!(Weights::open(folder.path()).expect("just saved").tensors().len(), 2);
 }
