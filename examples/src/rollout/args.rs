@@ -16,7 +16,7 @@ pub const VAE: &str = "hpcai-tech/OpenSora-VAE-v1.2";
 pub enum Size {
     /// Everything there, all of it small: seconds.
     Tiny,
-    /// The published and the paper's sizes: 1.4 billion numbers, 9 GB of memory.
+    /// The published and the paper's sizes: 1.4 billion numbers, 6.5 GB of memory.
     Xl,
 }
 
