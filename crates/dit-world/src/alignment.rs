@@ -125,6 +125,13 @@ impl Alignment {
         latent.checked_sub(1).map(|before| g * before..g * (before + 1))
     }
 
+    /// The actions within a window of `count >= 1` latent frames whose first is latent frame `first`: all that produced one
+    /// of them but the first.
+    pub fn within(self, first: usize, count: usize) -> Range<usize> {
+        let g = self.frames_per_latent;
+        g * first..g * (first + count - count.min(1))
+    }
+
     /// The latent frame that stands for a video frame.
     pub fn latent_of(self, frame: usize) -> usize {
         frame.div_ceil(self.frames_per_latent)

@@ -208,8 +208,8 @@ impl WorldModel {
         let guided = run.sampler.config().guidance != 1.0;
         let (with, without) = match run.actions {
             Some(actions) => {
-                let g = run.alignment.frames_per_latent();
-                let shown = actions.narrow(1, first * g, (context + fresh - 1) * g)?;
+                let seen = run.alignment.within(first, context + fresh);
+                let shown = actions.narrow(1, seen.start, seen.len())?;
                 let rows = self.conditioner.forward(&shown)?;
                 let dropped = guided.then(|| self.conditioner.unconditional(&shown)).transpose()?;
                 (conditions(Some(rows.clone())), conditions(Some(dropped.unwrap_or(rows))))

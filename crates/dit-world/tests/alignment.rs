@@ -34,6 +34,22 @@ fn latent_frames_actions_and_video_frames_of_both_rates() {
 }
 
 #[test]
+fn a_window_takes_the_actions_behind_its_first_latent_frame() {
+    for alignment in [one(), four()] {
+        for first in 0..4 {
+            for count in 1..5 {
+                let expected: Vec<usize> = (first + 1..first + count)
+                    .filter_map(|latent| alignment.actions(latent))
+                    .flatten()
+                    .collect();
+                assert_eq!(alignment.within(first, count).collect::<Vec<_>>(), expected, "{first}, {count}");
+            }
+        }
+        assert!(alignment.within(3, 0).is_empty());
+    }
+}
+
+#[test]
 fn clips_that_line_up() {
     for (frames, with_one, with_four) in [
         (2, Some(2), None),
