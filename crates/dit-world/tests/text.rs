@@ -64,6 +64,21 @@ fn a_mask_of_fewer_rows_is_repeated_as_a_whole() -> Result<()> {
 }
 
 #[test]
+fn two_rows_for_four_clips_stand_for_the_first_and_the_last_two() -> Result<()> {
+    let (dit, _) = model()?;
+    let (x, features) = (normal("latents", (4, 3, 2, 5, 6))?, normal("text", (4, 4, 7))?);
+    let t = Tensor::new(&[300f32, 800.0, 300.0, 800.0], &DEVICE)?;
+    let found = |rows: &[[u8; 4]]| -> Result<Vec<f32>> {
+        let captions = Captions::new(&features, Some(&mask(rows)?))?;
+        flat(&dit.forward(&x, &t, None, &Conditions::new(None, 5.0, 40, 48).describing(captions))?)
+    };
+    let (a, b) = ([1, 1, 0, 0], [1, 1, 1, 1]);
+    assert_eq!(found(&[a, b])?, found(&[a, b, a, b])?);
+    assert_ne!(found(&[a, b])?, found(&[a, a, b, b])?);
+    Ok(())
+}
+
+#[test]
 fn the_null_caption_is_cut_like_the_conditional_one() -> Result<()> {
     let (dit, params) = model()?;
     let embed = dit.captions().expect("the reference form");
