@@ -17,6 +17,38 @@ fn presets_are_possible() {
 }
 
 #[test]
+fn a_size_beyond_any_model_names_its_field_and_its_bound() {
+    type Change = fn(&mut VideoVaeConfig);
+    let cases: [(Change, &str); 8] = [
+        (|c| c.temporal_vae.filters = usize::MAX, "temporal_vae.filters"),
+        (|c| c.temporal_vae.num_res_blocks = 1_000_000_000, "temporal_vae.num_res_blocks"),
+        (|c| c.temporal_vae.channel_multipliers[1] = 1 << 62, "temporal_vae.channel_multipliers"),
+        (|c| c.temporal_vae.micro_frame_size = usize::MAX, "temporal_vae.micro_frame_size"),
+        (
+            |c| c.temporal_vae.channel_multipliers = vec![1; 70],
+            "the number of entries of temporal_vae.channel_multipliers",
+        ),
+        (|c| c.spatial_vae.layers_per_block = usize::MAX, "spatial_vae.layers_per_block"),
+        (|c| c.spatial_vae.block_out_channels[0] = 1 << 40, "spatial_vae.block_out_channels"),
+        (
+            |c| c.spatial_vae.block_out_channels = vec![2; 65],
+            "the number of entries of spatial_vae.block_out_channels",
+        ),
+    ];
+    for (change, name) in cases {
+        let error = refusal(change);
+        assert!(matches!(error, ConfigError::TooLarge { field, .. } if field == name), "{error}");
+        assert!(error.to_string().contains("at most"), "{error}");
+    }
+    for (change, name) in [
+        ((|c| c.temporal_vae.norm_eps = -1.0) as Change, "temporal_vae.norm_eps"),
+        (|c| c.spatial_vae.norm_eps = f64::NAN, "spatial_vae.norm_eps"),
+    ] {
+        assert!(matches!(refusal(change), ConfigError::Number { field, .. } if field == name));
+    }
+}
+
+#[test]
 fn impossible_temporal_sizes_are_refused_by_field() {
     let refusal = |change: fn(&mut TemporalConfig)| refusal(|config| change(&mut config.temporal_vae));
     assert_eq!(refusal(|c| c.filters = 0), ConfigError::Zero { field: "temporal_vae.filters" });

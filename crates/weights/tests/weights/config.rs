@@ -33,6 +33,17 @@ fn unknown_fields_are_listed_with_their_path() {
 }
 
 #[test]
+fn a_file_has_the_configuration_beside_it() {
+    let folder = folder();
+    let weights = folder.path().join("model.safetensors");
+    std::fs::write(&weights, "").expect("a writable folder");
+    std::fs::write(folder.path().join("config.json"), r#"{"hidden_size": 8, "vae": {"scale": 1}}"#)
+        .expect("a writable folder");
+    let (config, _) = read_config::<Config>(&weights).expect("the one beside it");
+    assert_eq!(config.hidden_size, 8);
+}
+
+#[test]
 fn a_wrong_field_is_named_with_found_and_expected() {
     for (text, expected) in [
         (
