@@ -28,7 +28,8 @@
 //! Transition `t` leads from frame `t` to frame `t + 1`; the action of that name belongs to the frame that it produces.
 //!
 //! Parts: [`LamConfig`]; [`LatentActionModel`] with [`Actions`] and [`VqLosses`]; [`Fdm`]; [`CodebookUsage`] with
-//! [`Usage`], which tells a healthy codebook from a collapsed one; [`CodeRestart`] and [`rows_from_tokens`], which keep
+//! [`Usage`] and [`UsageReport`], which tell a healthy codebook from a collapsed one, and [`HealthMonitor`], which says
+//! so; [`CodeRestart`] and [`rows_from_tokens`], which keep
 //! it healthy. The architecture is the one of villa-X, whose sizes and parameter counts fit every number that CoLA-World
 //! prints about its latent action model.
 //!
@@ -39,6 +40,7 @@ mod block;
 mod config;
 mod error;
 mod fdm;
+mod health;
 mod idm;
 mod model;
 mod patch;
@@ -47,13 +49,18 @@ mod precision;
 mod quantize;
 mod restart;
 mod usage;
+mod usage_report;
+mod version;
 
 pub use config::{CodeInit, LamConfig, Readout};
 pub use error::ConfigError;
 pub use fdm::Fdm;
+pub use health::{Finding, HealthLimits, HealthMonitor, Place, Symptom};
 pub use idm::Idm;
 pub use model::{Actions, LatentActionModel};
 pub use patch::Pixels;
 pub use quantize::{CODEBOOK, VectorQuantizer, VqLosses};
 pub use restart::{CodeRestart, rows_from_tokens};
 pub use usage::{CodebookUsage, Usage};
+pub use usage_report::{UsageFigures, UsageReport};
+pub use version::codebook_version;

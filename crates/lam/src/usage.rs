@@ -3,10 +3,13 @@
 use std::collections::BTreeMap;
 
 use candle_core::{DType, Result, Tensor};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
+
+/// Counters of a stored histogram, so that a damaged file cannot ask for any amount of memory.
+const MOST_COUNTERS: usize = 1 << 24;
 
 /// How evenly a set of symbols is used (paper figures 2, 3 and 5).
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Usage {
     /// Share of the symbols that occur at all, in `[0, 1]`.
     pub utilization: f64,
@@ -55,7 +58,11 @@ impl Usage {
 /// The pooled reading is the headline; it hides a collapse into one constant for each position (two constants: entropy
 /// ln 2, largest share 0.5), so look at the positions and at the joint reading, too. The joint utilization of M samples
 /// cannot exceed `M / entries^positions`.
-#[derive(Clone, Debug, PartialEq, Eq)]
+///
+/// Histograms of workers, batches or steps add up by [`CodebookUsage::merge`]; the sum does not depend on their order.
+/// Stored, it is the list of the actions that occur; what is read back is checked.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "Stored", into = "Stored")]
 pub struct CodebookUsage {
     entries: usize,
     /// One histogram for each position.
@@ -94,34 +101,40 @@ impl CodebookUsage {
             candle_core::bail!("code {code}, the codebook has {} entries", self.entries);
         }
         for action in codes.chunks_exact(positions.max(1)) {
-            for (histogram, &code) in self.counts.iter_mut().zip(action) {
-                histogram[code as usize] += 1;
-            }
-            match self.joint.get_mut(action) {
-                Some(count) => *count += 1,
-                None => {
-                    self.joint.insert(action.to_vec(), 1);
-                }
-            }
+            self.count(action, 1);
         }
         Ok(())
     }
 
     /// Adds the counts of another batch, worker or step.
     ///
-    /// # Panics
-    /// If the other has another number of positions or entries.
-    pub fn merge(&mut self, other: &Self) {
-        assert_eq!(
-            (self.counts.len(), self.entries),
-            (other.counts.len(), other.entries),
-            "positions and entries of two codebook usages"
-        );
-        for (mine, theirs) in self.counts.iter_mut().flatten().zip(other.counts.iter().flatten()) {
-            *mine += theirs;
+    /// # Errors
+    /// Another number of positions or entries; nothing is added then.
+    pub fn merge(&mut self, other: &Self) -> Result<()> {
+        let shape = |usage: &Self| (usage.counts.len(), usage.entries);
+        if shape(self) != shape(other) {
+            candle_core::bail!(
+                "codebook usage of {:?} (positions, entries) cannot be added to one of {:?}",
+                shape(other),
+                shape(self)
+            );
         }
-        for (action, count) in &other.joint {
-            *self.joint.entry(action.clone()).or_default() += count;
+        for (action, &count) in &other.joint {
+            self.count(action, count);
+        }
+        Ok(())
+    }
+
+    /// Counts an action whose codes were checked.
+    fn count(&mut self, action: &[u32], times: u64) {
+        for (histogram, &code) in self.counts.iter_mut().zip(action) {
+            histogram[code as usize] += times;
+        }
+        match self.joint.get_mut(action) {
+            Some(count) => *count += times,
+            None => {
+                self.joint.insert(action.to_vec(), times);
+            }
         }
     }
 
@@ -138,6 +151,19 @@ impl CodebookUsage {
     /// Codes in the codebook.
     pub fn entries(&self) -> usize {
         self.entries
+    }
+
+    /// How often each code occurs at a position.
+    ///
+    /// # Panics
+    /// If there is no such position.
+    pub fn histogram(&self, position: usize) -> &[u64] {
+        &self.counts[position]
+    }
+
+    /// The whole actions that occur and how often, in the order of their codes.
+    pub fn actions(&self) -> impl Iterator<Item = (&[u32], u64)> {
+        self.joint.iter().map(|(action, count)| (action.as_slice(), *count))
     }
 
     /// All positions in one histogram of `entries` symbols: the headline.
@@ -157,5 +183,44 @@ impl CodebookUsage {
     /// Whole actions: `entries^positions` symbols.
     pub fn joint(&self) -> Usage {
         Usage::of(self.joint.values().copied(), (self.entries as f64).powi(self.counts.len() as i32))
+    }
+}
+
+/// A [`CodebookUsage`] in a file: the histograms follow from the actions.
+#[derive(Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Stored {
+    positions: usize,
+    entries: usize,
+    actions: Vec<(Vec<u32>, u64)>,
+}
+
+impl From<CodebookUsage> for Stored {
+    fn from(usage: CodebookUsage) -> Self {
+        let (positions, entries) = (usage.positions(), usage.entries);
+        Self { positions, entries, actions: usage.joint.into_iter().collect() }
+    }
+}
+
+impl TryFrom<Stored> for CodebookUsage {
+    type Error = String;
+
+    fn try_from(stored: Stored) -> std::result::Result<Self, String> {
+        let Stored { positions, entries, actions } = stored;
+        if positions.saturating_mul(entries) > MOST_COUNTERS {
+            return Err(format!(
+                "{positions} positions of {entries} entries, at most {MOST_COUNTERS} counters are kept"
+            ));
+        }
+        let mut usage = Self::new(positions, entries);
+        let mut samples = 0u64;
+        for (action, count) in &actions {
+            if action.len() != positions || action.iter().any(|code| *code as usize >= entries) {
+                return Err(format!("action {action:?}, expected {positions} codes below {entries}"));
+            }
+            samples = samples.checked_add(*count).ok_or("more actions than 64 bits can count")?;
+            usage.count(action, *count);
+        }
+        Ok(usage)
     }
 }

@@ -83,11 +83,18 @@ proptest! {
             for action in part {
                 usage.add(&codes(&[*action])?)?;
             }
-            merged.merge(&usage);
+            merged.merge(&usage).expect("same shape");
         }
         prop_assert_eq!(&merged, &whole);
         // Pairs know at least as much as one of their positions, at most as much as both.
         let (joint, parts) = (whole.joint().entropy, [whole.position(0).entropy, whole.position(1).entropy]);
         prop_assert!(joint + 1e-12 >= parts[0].max(parts[1]) && joint <= parts[0] + parts[1] + 1e-12);
     }
+}
+
+#[test]
+fn histograms_of_other_shapes_do_not_merge() {
+    let mut usage = CodebookUsage::new(2, 4);
+    let refusal = usage.merge(&CodebookUsage::new(2, 8)).expect_err("8 entries into 4").to_string();
+    assert!(refusal.contains("(2, 8)") && refusal.contains("(2, 4)"), "{refusal}");
 }

@@ -1,0 +1,35 @@
+//! Which latent action model a code comes from.
+
+use candle_core::{DType, Result};
+use cola_nn::Params;
+use sha2::{Digest, Sha256};
+
+/// Hexadecimal digits of a version.
+const DIGITS: usize = 16;
+
+/// A name for exactly these parameters: 16 hexadecimal digits of the SHA-256 of every tensor's name, shape and f32 values,
+/// in the order of the names.
+///
+/// A code means nothing without the model that chose it: code 7 of another encoder, or of the same one a step later, is
+/// another action. So the version goes with every export of codes, and whoever reads two of them compares it. `params` is
+/// the set of a [`LatentActionModel`](crate::LatentActionModel): inverse dynamics model and codebook.
+///
+/// # Errors
+/// What the device reports.
+pub fn codebook_version(params: &Params) -> Result<String> {
+    let mut hash = Sha256::new();
+    for (name, var) in params.vars() {
+        hash.update((name.len() as u64).to_le_bytes());
+        hash.update(name.as_bytes());
+        hash.update((var.rank() as u64).to_le_bytes());
+        for side in var.dims() {
+            hash.update((*side as u64).to_le_bytes());
+        }
+        let values = var.as_detached_tensor().flatten_all()?.to_dtype(DType::F32)?.to_vec1::<f32>()?;
+        for value in values {
+            hash.update(value.to_le_bytes());
+        }
+    }
+    let digits: String = hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
+    Ok(digits[..DIGITS].to_string())
+}
