@@ -15,12 +15,13 @@ use clap::Parser;
 use cola_coevolve::{
     Evaluation, ExperimentConfig, HeldOut, Observer, Pictures, Run, SystemParams, checkpoint, evaluate,
 };
-use cola_examples::args::RunArgs;
+use cola_examples::args::{RunArgs, checkpoint_at};
 use cola_examples::console::Console;
 use cola_examples::figures::{score_table, write_curves, write_rollouts};
 use cola_examples::folder::RunFolder;
 use cola_examples::logs::Logs;
 use cola_examples::sources::{Sources, generator, robodesk};
+use cola_lam::codebook_version;
 use cola_report::Progress;
 
 #[global_allocator]
@@ -38,6 +39,8 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 ///   coevolve --seed 1 --out out/seed1           another seed
 ///   coevolve --without-warmup                   naive joint training for comparison
 ///   coevolve --plan WARM800+E2E3200             no LAM phase
+///   coevolve --plan LAM2K+WM2K                  the two-stage baseline: the world model learns with a frozen LAM
+///   coevolve --plan E2E2K --lam-from out/lam    joint training from a LAM that is there already
 ///   coevolve --resume                           continue after a stop
 ///   coevolve --data path/to/lerobot_dataset     your own clips
 #[derive(Parser)]
@@ -77,10 +80,16 @@ fn main() -> Result<()> {
         }
         run
     } else {
-        let run = Run::new(&config, &device)?;
+        let mut run = Run::new(&config, &device)?;
         load_generator(&folder, &config, run.params(), &sources, &device)?;
+        if let Some(from) = read_choice(&folder)?["lam_from"].as_str() {
+            let from = checkpoint_at(Path::new(from))?;
+            run.load_lam(&from)?;
+            println!("LAM        version {}, from {}", codebook_version(&run.params().lam)?, from.display());
+        }
         run
     };
+    run.stop_on_collapse(args.stop_on_collapse);
     let held_out = HeldOut::new(&*sources.held_out, config.evaluation.curve_transitions, &config, &device)?;
     // Only to hear of held-out clips that will not do before the training, not after it.
     HeldOut::new(&*sources.long, 2, &config, &device)?;
@@ -106,6 +115,7 @@ fn write_choice(args: &RunArgs, folder: &RunFolder) -> Result<()> {
     let choice = serde_json::json!({
         "data": data,
         "pretrain": args.pretrain,
+        "lam_from": args.lam_from.as_deref().map(std::path::absolute).transpose()?,
     });
     write(&folder.path(CHOICE), choice.to_string().as_bytes())
 }

@@ -1,11 +1,11 @@
 //! The command line that every training program understands, and the devices of all programs.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use candle_core::Device;
 use clap::{Args, ValueEnum};
-use cola_coevolve::ExperimentConfig;
+use cola_coevolve::{ExperimentConfig, checkpoint};
 
 /// Where the tensors live.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -90,14 +90,38 @@ pub struct RunArgs {
     #[arg(long = "set", value_name = "KEY=VALUE")]
     pub overrides: Vec<String>,
     /// Continue the run in the output folder from its newest checkpoint, under its stored configuration.
-    #[arg(long, conflicts_with_all = ["scale", "config", "plan", "without_warmup", "seed", "overrides", "pretrain", "data"])]
+    #[arg(long, conflicts_with_all = ["scale", "config", "plan", "without_warmup", "seed", "overrides", "pretrain", "data", "lam_from"])]
     pub resume: bool,
     /// Make the pre-trained video generator anew, instead of taking the one of this repository.
     #[arg(long)]
     pub pretrain: bool,
+    /// Start from the inverse dynamics model and codebook of another run (its folder or one of its checkpoints), for
+    /// example of stage one of the two-stage baseline.
+    #[arg(long, value_name = "DIR")]
+    pub lam_from: Option<PathBuf>,
+    /// Save and stop when the codebook has collapsed, instead of warning only; see `health` in the configuration.
+    #[arg(long)]
+    pub stop_on_collapse: bool,
     /// Where to compute.
     #[arg(long, value_enum, default_value = "cpu")]
     pub device: DeviceName,
+}
+
+/// The checkpoint that a user means: the folder itself, or the newest one of a run's folder.
+///
+/// # Errors
+/// Neither of them.
+pub fn checkpoint_at(path: &Path) -> Result<PathBuf> {
+    if path.join("state.json").is_file() || path.join("lam.safetensors").is_file() {
+        return Ok(path.to_path_buf());
+    }
+    let candidates = [path.join("checkpoints"), path.to_path_buf()];
+    candidates.iter().find_map(|folder| checkpoint::list(folder).pop()).with_context(|| {
+        format!(
+            "{}: neither a checkpoint (OUT/checkpoints/step-...) nor the folder of a run that has one",
+            path.display()
+        )
+    })
 }
 
 impl RunArgs {

@@ -1,6 +1,8 @@
-//! Progress bars for training phases.
+//! Progress bars for training phases, and warnings above them.
 
-use cola_coevolve::{Error, Observer, Phase, Record};
+use std::collections::BTreeMap;
+
+use cola_coevolve::{Error, Observer, Phase, Record, Warning};
 use cola_report::Progress;
 
 /// One bar for each phase: rate, loss, codes in use, time left.
@@ -10,6 +12,8 @@ pub struct Console {
     codes: String,
     /// A running mean, so that the number can be read.
     loss: Option<f64>,
+    /// Warnings that were shown, and for how many records they had held then.
+    shown: BTreeMap<String, u32>,
 }
 
 impl Console {
@@ -19,6 +23,16 @@ impl Console {
             let message = self.message();
             bar.finish(&message);
         }
+    }
+
+    /// A warning is shown when it begins and then ever less often.
+    fn is_news(&mut self, warning: &Warning) -> bool {
+        let (subject, now) = (warning.subject(), warning.windows());
+        let news = self.shown.get(&subject).is_none_or(|before| now < *before || now >= 4 * before);
+        if news {
+            self.shown.insert(subject, now);
+        }
+        news
     }
 
     fn message(&self) -> String {
@@ -44,8 +58,18 @@ impl Observer for Console {
     }
 
     fn on_record(&mut self, record: &Record) -> Result<(), Error> {
-        if let (Some(used), Some(most)) = (record.utilization, record.max_usage) {
-            self.codes = format!(", codes {:.0} %, most {:.0} %", 100.0 * used, 100.0 * most);
+        if let Some(codes) = &record.codes {
+            let (used, most) = (100.0 * codes.pooled.utilization, 100.0 * codes.pooled.max_usage);
+            self.codes = format!(", codes {used:.0} %, most {most:.0} %");
+        }
+        for warning in &record.warnings {
+            if self.is_news(warning) {
+                let line = format!("step {}: {warning}; {}", record.step, warning.advice());
+                match &mut self.bar {
+                    Some(bar) => bar.note(&line),
+                    None => eprintln!("{line}"),
+                }
+            }
         }
         Ok(())
     }

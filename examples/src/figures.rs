@@ -28,11 +28,11 @@ pub fn write_curves(log: &Path, plan: &Plan, file: &Path) -> Result<()> {
             .with(series("flow", &|r| r.flow))
             .with(series("LAM reconstruction", &|r| r.reconstruction)),
         Panel { y_range: Some((0.0, 1.0)), ..Panel::new("Codebook use, positions pooled", "share") }
-            .with(series("codes in use", &|r| r.utilization))
-            .with(series("most frequent code", &|r| r.max_usage)),
+            .with(series("codes in use", &|r| Some(r.codes.as_ref()?.pooled.utilization)))
+            .with(series("most frequent code", &|r| Some(r.codes.as_ref()?.pooled.max_usage))),
         Panel::new("Entropy of the codes", "nats")
-            .with(series("pooled", &|r| r.entropy))
-            .with(series("whole action", &|r| r.joint_entropy)),
+            .with(series("pooled", &|r| Some(r.codes.as_ref()?.pooled.entropy)))
+            .with(series("whole action", &|r| Some(r.codes.as_ref()?.joint.entropy))),
         Panel::new("Action sensitivity, held-out clips", "flow loss, shuffled - true")
             .with(series("sensitivity", &|r| r.sensitivity)),
     ];

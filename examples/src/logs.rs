@@ -2,6 +2,7 @@
 
 use anyhow::Result;
 use cola_coevolve::{Error, ExperimentConfig, Observer, Record};
+use cola_lam::UsageFigures;
 use cola_report::{EventWriter, JsonLines};
 
 use crate::folder::RunFolder;
@@ -46,15 +47,25 @@ impl Logs {
         scalar("loss/codebook", record.codebook)?;
         scalar("loss/commitment", record.commitment)?;
         scalar("gradient_norm", Some(record.gradient_norm))?;
-        scalar("codes/utilization", record.utilization)?;
-        scalar("codes/max_usage", record.max_usage)?;
-        scalar("codes/entropy", record.entropy)?;
-        scalar("codes/joint_entropy", record.joint_entropy)?;
-        for (position, most) in record.position_max_usage.iter().enumerate() {
-            scalar(&format!("codes/max_usage_position_{position}"), Some(*most))?;
-        }
+        scalar("gradient_norm/idm_prediction", record.idm_gradient_prediction)?;
+        scalar("gradient_norm/idm_vq", record.idm_gradient_vq)?;
         scalar("tokens/norm", record.token_norm)?;
+        scalar("tokens/spread", record.token_spread)?;
+        scalar("codes/norm", record.code_norm)?;
         scalar("sensitivity", record.sensitivity)?;
+        if let Some(codes) = &record.codes {
+            let mut usage = |place: &str, figures: &UsageFigures| {
+                scalar(&format!("codes_{place}/utilization"), Some(figures.utilization))?;
+                scalar(&format!("codes_{place}/max_usage"), Some(figures.max_usage))?;
+                scalar(&format!("codes_{place}/entropy"), Some(figures.entropy))?;
+                scalar(&format!("codes_{place}/normalised_entropy"), Some(figures.normalised))
+            };
+            usage("pooled", &codes.pooled)?;
+            usage("joint", &codes.joint)?;
+            for (position, figures) in codes.positions.iter().enumerate() {
+                usage(&format!("position_{position}"), figures)?;
+            }
+        }
         self.events.flush()
     }
 }

@@ -6,11 +6,12 @@ use std::path::{Path, PathBuf};
 
 use candle_core::{Device, Var};
 use cola_files::{sync_folder, write_atomically};
-use cola_lam::CodeRestart;
+use cola_lam::{CodeRestart, codebook_version};
 use serde::{Deserialize, Serialize};
 
 use crate::Error;
 use crate::config::ExperimentConfig;
+use crate::health::Health;
 use crate::optim::{AdamW, Moments};
 use crate::system::SystemParams;
 
@@ -29,6 +30,24 @@ pub struct State {
     pub updates: BTreeMap<String, u64>,
     /// Idle counters of the codes.
     pub restart: CodeRestart,
+    /// The window of codes and how long each warning has held; older checkpoints have none.
+    #[serde(default)]
+    pub(crate) health: Option<Health>,
+    /// The latent action model came from another run.
+    #[serde(default)]
+    pub lam_given: bool,
+    /// Which latent action model this is, see [`cola_lam::codebook_version`]; older checkpoints do not say.
+    #[serde(default)]
+    pub codebook_version: Option<String>,
+}
+
+impl State {
+    /// The state after `step` steps; [`save`] fills in what follows from the parameters.
+    pub(crate) fn new(step: u64, restart: &CodeRestart, health: &Health, lam_given: bool) -> Self {
+        let (restart, health) = (restart.clone(), Some(health.clone()));
+        let updates = BTreeMap::new();
+        Self { format: FORMAT, step, updates, restart, health, lam_given, codebook_version: None }
+    }
 }
 
 fn folder_name(step: u64) -> String {
@@ -57,28 +76,26 @@ pub(crate) fn save(
     config: &ExperimentConfig,
     params: &SystemParams,
     optimizer: &AdamW,
-    restart: &CodeRestart,
-    step: u64,
+    mut state: State,
 ) -> Result<PathBuf, Error> {
     let io = |doing| move |source| Error::Io { path: root.to_path_buf(), doing, source };
-    let target = root.join(folder_name(step));
-    let aside = root.join(format!(".{}.part", folder_name(step)));
+    let target = root.join(folder_name(state.step));
+    let aside = root.join(format!(".{}.part", folder_name(state.step)));
     if aside.exists() {
         fs::remove_dir_all(&aside).map_err(io("removing an unfinished checkpoint"))?;
     }
     fs::create_dir_all(&aside).map_err(io("making the checkpoint folder"))?;
     params.save(&aside)?;
     let mut tensors = HashMap::new();
-    let mut updates = BTreeMap::new();
     for (name, moments) in &optimizer.moments {
         tensors.insert(format!("first.{name}"), moments.first.as_detached_tensor());
         tensors.insert(format!("second.{name}"), moments.second.as_detached_tensor());
-        updates.insert(name.clone(), moments.steps);
+        state.updates.insert(name.clone(), moments.steps);
     }
     cola_nn::save_tensors(tensors, &aside.join("optimizer.safetensors"))?;
     write_atomically(aside.join("config.toml"), config.to_toml()?.as_bytes())
         .map_err(io("writing config.toml"))?;
-    let state = State { format: FORMAT, step, updates, restart: restart.clone() };
+    state.codebook_version = Some(codebook_version(&params.lam)?);
     let text = serde_json::to_vec_pretty(&state).map_err(|error| Error::State {
         file: aside.join("state.json"),
         field: "whole file".into(),
@@ -143,7 +160,16 @@ pub(crate) fn load(
         let found = format!("{} counters", state.restart.idle().len());
         return Err(wrong("restart.idle", found, format!("{} codes", config.lam.codes)));
     }
+    if state.health.as_ref().is_some_and(|health| !health.fits(&config.lam)) {
+        let expected = format!("codes of {} positions, {} entries", config.lam.tokens, config.lam.codes);
+        return Err(wrong("health.stretches", "codes of another codebook".into(), expected));
+    }
     params.load(folder)?;
+    let found = codebook_version(&params.lam)?;
+    if let Some(version) = state.codebook_version.as_ref().filter(|version| **version != found) {
+        let found = format!("{version}, but lam.safetensors holds {found}");
+        return Err(wrong("codebook_version", found, "the version of the parameters beside it".into()));
+    }
     let tensors = cola_nn::read_tensors(&folder.join("optimizer.safetensors"))?;
     let known: BTreeMap<String, Var> =
         params.vars(crate::plan::Trains::default()).into_iter().map(|(name, var, _)| (name, var)).collect();

@@ -12,6 +12,7 @@ use cola_lam::LamConfig;
 use cola_nn::Compute;
 use serde::{Deserialize, Serialize};
 
+use crate::health::HealthConfig;
 use crate::optim::OptimizerConfig;
 use crate::plan::{PhaseKind, Plan};
 
@@ -48,6 +49,9 @@ pub struct ExperimentConfig {
     pub schedule: ScheduleConfig,
     /// What is measured on held-out clips.
     pub evaluation: EvaluationConfig,
+    /// What is reported as unhealthy.
+    #[serde(default)]
+    pub health: HealthConfig,
     /// Type of the activations and whether they are recomputed; changes speed and memory, not the method.
     #[serde(default)]
     pub compute: Compute,

@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use crate::health::Warning;
+
 /// Why a run could not start, go on or be opened.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -61,6 +63,20 @@ pub enum Error {
         what: &'static str,
         /// Its value.
         value: f64,
+    },
+    /// A collapsed codebook, in a run that was told to stop over it; the checkpoint holds the last step.
+    #[error(
+        "phase {phase}, step {step}: {warning}; {}; the checkpoint {} holds this step, --resume without --stop-on-collapse goes on", warning.advice(), folder.display()
+    )]
+    Collapsed {
+        /// The phase.
+        phase: String,
+        /// Global step.
+        step: u64,
+        /// What was found.
+        warning: Warning,
+        /// The checkpoint.
+        folder: PathBuf,
     },
     /// An observer's own trouble, e.g. a log file on a full disk.
     #[error("an observer of the run failed")]

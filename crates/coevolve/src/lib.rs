@@ -26,12 +26,14 @@
 //! ```
 //!
 //! Parts: [`ExperimentConfig`], [`Plan`], [`SystemParams`] and [`System`], [`world_step`] and [`lam_step`], [`AdamW`],
-//! [`Run`], [`checkpoint`], [`Observer`] and [`Record`], [`evaluate`] and [`sensitivity`]. It never prints and never
+//! [`Run`], [`checkpoint`], [`Observer`] and [`Record`] with its [`Warning`]s, [`evaluate`] and [`sensitivity`]. It never prints and never
 //! picks a device: programs do.
 
 pub mod checkpoint;
 mod config;
 mod error;
+mod health;
+mod idm_gradient;
 mod observe;
 mod optim;
 mod plan;
@@ -46,6 +48,7 @@ pub use config::{
     ScheduleConfig,
 };
 pub use error::Error;
+pub use health::{HealthConfig, Warning};
 pub use observe::{Observer, Record};
 pub use optim::{AdamW, OptimizerConfig, Update};
 pub use plan::{Phase, PhaseKind, Plan, PlanError, Trains};

@@ -2,10 +2,11 @@
 
 use std::path::Path;
 
-use cola_lam::Usage;
+use cola_lam::UsageReport;
 use serde::{Deserialize, Serialize};
 
 use crate::Error;
+use crate::health::Warning;
 use crate::plan::Phase;
 
 /// Means over the steps since the last record, and the state after the last of them. A pure function of the run: it
@@ -30,31 +31,26 @@ pub struct Record {
     pub commitment: Option<f64>,
     /// Global gradient norm before clipping.
     pub gradient_norm: f64,
-    /// Share of codes in use, both positions pooled.
-    pub utilization: Option<f64>,
-    /// Share of the most frequent code, pooled.
-    pub max_usage: Option<f64>,
-    /// Entropy of the codes in nats, pooled.
-    pub entropy: Option<f64>,
-    /// Largest share of a code at each position.
-    pub position_max_usage: Vec<f64>,
-    /// Entropy of whole actions in nats.
-    pub joint_entropy: Option<f64>,
+    /// Norm of the prediction's gradient (flow loss; in a LAM phase reconstruction) on the inverse dynamics model at the
+    /// last step, before clipping; `None` while it does not learn.
+    pub idm_gradient_prediction: Option<f64>,
+    /// The same of the quantizer's losses.
+    pub idm_gradient_vq: Option<f64>,
+    /// Codes of the last `health.window` steps.
+    pub codes: Option<UsageReport>,
     /// Mean norm of the tokens before quantization.
     pub token_norm: Option<f64>,
+    /// Root mean square distance of the tokens from their mean over the batch's clips, over their norm; `None` for
+    /// batches of one clip.
+    pub token_spread: Option<f64>,
+    /// Mean norm of the codebook's rows.
+    pub code_norm: Option<f64>,
     /// Flow loss on held-out clips with shuffled minus with true actions.
     pub sensitivity: Option<f64>,
-}
-
-impl Record {
-    /// Fills in what a usage histogram says.
-    pub(crate) fn set_usage(&mut self, pooled: Usage, positions: &[Usage], joint: Usage) {
-        self.utilization = Some(pooled.utilization);
-        self.max_usage = Some(pooled.max_usage);
-        self.entropy = Some(pooled.entropy);
-        self.position_max_usage = positions.iter().map(|usage| usage.max_usage).collect();
-        self.joint_entropy = Some(joint.entropy);
-    }
+    /// Its standard error over clips.
+    pub sensitivity_error: Option<f64>,
+    /// What is wrong, and for how many records in a row.
+    pub warnings: Vec<Warning>,
 }
 
 /// Something that watches a run: a progress bar, a log, a test.

@@ -5,13 +5,15 @@ use std::sync::Arc;
 
 use candle_core::{DType, Device, Tensor, Var};
 use cola_data::{Batch, ClipSource, Loader};
-use cola_lam::{CODEBOOK, CodeInit, CodeRestart, rows_from_tokens};
+use cola_lam::{CODEBOOK, CodeInit, CodeRestart, UsageReport, rows_from_tokens};
 use cola_random::stream;
 
 use crate::Error;
-use crate::checkpoint;
+use crate::checkpoint::{self, State};
 use crate::config::{ExperimentConfig, FIRST_BATCHES, Rates};
-use crate::observe::Observer;
+use crate::health::{Health, Warning};
+use crate::idm_gradient;
+use crate::observe::{Observer, Record};
 use crate::optim::{AdamW, Update};
 use crate::plan::{Phase, PhaseKind, Trains};
 use crate::step::{Key, Step, lam_step, world_step};
@@ -25,6 +27,10 @@ pub struct Run {
     params: SystemParams,
     optimizer: AdamW,
     restart: CodeRestart,
+    health: Health,
+    /// The latent action model came from elsewhere: its codes are not set anew.
+    lam_given: bool,
+    stop_on_collapse: bool,
     step: u64,
     device: Device,
 }
@@ -35,6 +41,13 @@ struct Learner {
     var: Var,
     rate: f64,
     decays: bool,
+}
+
+impl Learner {
+    /// Whether it belongs to the inverse dynamics model.
+    fn is_idm(&self) -> bool {
+        self.name.strip_prefix("lam.").is_some_and(|name| name != CODEBOOK)
+    }
 }
 
 impl Run {
@@ -48,6 +61,9 @@ impl Run {
             params: SystemParams::new(config, device)?,
             optimizer: AdamW::new(&config.optimizer),
             restart: CodeRestart::new(config.lam.codes, config.remedies.restart_after),
+            health: Health::new(&config.health),
+            lam_given: false,
+            stop_on_collapse: false,
             step: 0,
             device: device.clone(),
             config: config.clone(),
@@ -74,7 +90,41 @@ impl Run {
         let state = checkpoint::load(folder, &run.config, &run.params, &mut run.optimizer, device)?;
         run.step = state.step;
         run.restart = state.restart;
+        run.lam_given = state.lam_given;
+        if let Some(health) = state.health {
+            run.health = health;
+        }
         Ok(run)
+    }
+
+    /// Starts from the inverse dynamics model and codebook of another run's checkpoint: weights only, no moments (the
+    /// "pre-trained IDM" curves of the paper's figure 2, or the second stage of the two-stage baseline on its own). Only
+    /// before the first step.
+    ///
+    /// # Errors
+    /// A checkpoint that cannot be read, or whose model is another one: the message names the fields.
+    pub fn load_lam(&mut self, folder: &Path) -> Result<(), Error> {
+        let stored = checkpoint::config(folder)?;
+        let differences = self.config.lam.differences(&stored.lam);
+        if !differences.is_empty() {
+            return Err(Error::Config {
+                origin: folder.join("config.toml").display().to_string(),
+                reason: format!(
+                    "its latent action model is another one than this run's: {}; take these values over with --set lam.KEY=VALUE",
+                    differences.join(", ")
+                ),
+            });
+        }
+        self.params.lam.load(&folder.join("lam.safetensors"))?;
+        self.lam_given = true;
+        Ok(())
+    }
+
+    /// Whether training ends with [`Error::Collapsed`] once a collapse of the codebook has been reported and
+    /// `health.grace` steps with latent actions are past. A checkpoint is written before. Off at first, also in a resumed
+    /// run.
+    pub fn stop_on_collapse(&mut self, stop: bool) {
+        self.stop_on_collapse = stop;
     }
 
     /// The configuration.
@@ -147,7 +197,10 @@ impl Run {
                     }
                 }
                 // Before a held model is read, too. Until it learns, repeating this gives the same rows.
-                if phase.kind.trains().lam && self.optimizer.steps(&format!("lam.{CODEBOOK}")) == 0 {
+                if phase.kind.trains().lam
+                    && !self.lam_given
+                    && self.optimizer.steps(&format!("lam.{CODEBOOK}")) == 0
+                {
                     self.first_codes(&loader)?;
                 }
                 entered = Some((
@@ -166,36 +219,69 @@ impl Run {
                 observer.on_step(&phase, within + 1, loss)?;
             }
 
-            let phase_ends = within + 1 == phase.steps;
-            if self.step.is_multiple_of(schedule.log_every) || phase_ends {
-                let mut record = window.take(self.step, &phase, within + 1)?;
-                let due = phase_ends || self.step.is_multiple_of(schedule.sensitivity_every.max(1));
-                if let Some(held_out) = held_out
-                    && schedule.sensitivity_every > 0
-                    && due
-                    && phase.kind.trains().action
-                {
-                    record.sensitivity = Some(sensitivity(&self.system()?, &config, held_out)?.mean);
-                }
+            let mut collapse = None;
+            if self.record_follows(self.step, &phase, within) {
+                let record = self.record(&phase, within, &mut window, held_out)?;
                 for observer in observers.iter_mut() {
                     observer.on_record(&record)?;
                 }
+                if self.stop_on_collapse && self.health.is_past(config.health.grace) {
+                    collapse = record.warnings.into_iter().find(Warning::is_collapse);
+                }
             }
-            if self.step.is_multiple_of(schedule.checkpoint_every) || phase_ends {
-                let folder = checkpoint::save(
-                    checkpoints,
-                    &config,
-                    &self.params,
-                    &self.optimizer,
-                    &self.restart,
-                    self.step,
-                )?;
+            let phase_ends = within + 1 == phase.steps;
+            if self.step.is_multiple_of(schedule.checkpoint_every) || phase_ends || collapse.is_some() {
+                let state = State::new(self.step, &self.restart, &self.health, self.lam_given);
+                let folder = checkpoint::save(checkpoints, &config, &self.params, &self.optimizer, state)?;
                 for observer in observers.iter_mut() {
                     observer.on_checkpoint(&folder)?;
+                }
+                if let Some(warning) = collapse {
+                    return Err(Error::Collapsed {
+                        phase: phase.to_string(),
+                        step: self.step,
+                        warning,
+                        folder,
+                    });
                 }
             }
         }
         Ok(())
+    }
+
+    /// Whether a record follows when `done` steps of the run are done, `within + 1` of them in this phase.
+    fn record_follows(&self, done: u64, phase: &Phase, within: u64) -> bool {
+        done.is_multiple_of(self.config.schedule.log_every) || within + 1 == phase.steps
+    }
+
+    /// The record of the steps since the last one.
+    fn record(
+        &mut self,
+        phase: &Phase,
+        within: u64,
+        window: &mut Window,
+        held_out: Option<&HeldOut>,
+    ) -> Result<Record, Error> {
+        let (mut record, usage, steps) = window.take(self.step, phase, within + 1);
+        let schedule = &self.config.schedule;
+        let due = within + 1 == phase.steps || self.step.is_multiple_of(schedule.sensitivity_every.max(1));
+        if let Some(held_out) = held_out
+            && schedule.sensitivity_every > 0
+            && due
+            && phase.kind.trains().action
+        {
+            let found = sensitivity(&self.system()?, &self.config, held_out)?;
+            (record.sensitivity, record.sensitivity_error) = (Some(found.mean), Some(found.standard_error));
+        }
+        if steps > 0 {
+            if let Some(codebook) = self.params.lam.get(CODEBOOK) {
+                record.code_norm = Some(mean_norm(&codebook.as_detached_tensor())?);
+            }
+            let seen = self.health.slide(&self.config.health, steps, usage)?;
+            record.warnings = self.health.judge(&self.config.health, &seen, &record);
+            record.codes = Some(UsageReport::of(&seen));
+        }
+        Ok(record)
     }
 
     /// What learns at this step: the phase's sets, less the latent action model while it is held.
@@ -263,6 +349,14 @@ impl Run {
             None => loss,
         };
         let grads = step.loss.backward()?;
+        if let Some(vq) = &step.vq
+            && learners.iter().any(Learner::is_idm)
+            && self.record_follows(self.step + 1, phase, within)
+        {
+            let idm = learners.iter().filter(|learner| learner.is_idm()).map(|learner| &learner.var);
+            let (prediction, vq) = idm_gradient::by_source(idm, &grads, &vq.total(&self.config.lam)?)?;
+            window.add_sources(prediction, vq);
+        }
         let Step { tokens, codes, .. } = window.add(step)?; // the graph ends here: variables change in place below
         let config = self.config.phase(phase.kind);
         let fall = 0.5 * (1.0 + (std::f64::consts::PI * within as f64 / phase.steps as f64).cos());
@@ -321,6 +415,11 @@ impl Run {
         self.optimizer.clear_rows(&format!("lam.{CODEBOOK}"), &dead)?;
         Ok(())
     }
+}
+
+/// Mean norm of the rows of a table.
+fn mean_norm(table: &Tensor) -> candle_core::Result<f64> {
+    table.to_dtype(DType::F64)?.sqr()?.sum(candle_core::D::Minus1)?.sqrt()?.mean_all()?.to_scalar()
 }
 
 /// `table` with some rows replaced.

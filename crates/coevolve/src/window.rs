@@ -1,6 +1,6 @@
 //! Means and code histograms over the steps between two records.
 
-use candle_core::{DType, Result, Tensor};
+use candle_core::{D, DType, Result, Tensor};
 use cola_lam::{CodebookUsage, LamConfig};
 
 use crate::observe::Record;
@@ -41,17 +41,21 @@ struct Means {
     commitment: Mean,
     gradient_norm: Mean,
     token_norm: Mean,
+    token_spread: Mean,
+    idm_gradient_prediction: Mean,
+    idm_gradient_vq: Mean,
 }
 
 /// Collects steps; [`Window::take`] makes a record and starts anew.
 pub(crate) struct Window {
     means: Means,
     usage: CodebookUsage,
+    steps: u64,
 }
 
 impl Window {
     pub(crate) fn new(lam: &LamConfig) -> Self {
-        Self { means: Means::default(), usage: CodebookUsage::new(lam.tokens, lam.codes) }
+        Self { means: Means::default(), usage: CodebookUsage::new(lam.tokens, lam.codes), steps: 0 }
     }
 
     /// Takes a step in and hands it back without history.
@@ -66,14 +70,12 @@ impl Window {
             self.usage.add(codes)?;
         }
         if let Some(tokens) = &step.tokens {
-            let norm = tokens
-                .detach()
-                .to_dtype(DType::F32)?
-                .sqr()?
-                .sum(candle_core::D::Minus1)?
-                .sqrt()?
-                .mean_all()?;
-            means.token_norm.add_tensor(Some(&norm))?;
+            let (norm, spread) = norm_and_spread(tokens)?;
+            means.token_norm.add(norm);
+            if let Some(spread) = spread {
+                means.token_spread.add(spread);
+            }
+            self.steps += 1;
         }
         Ok(Step {
             loss: step.loss.detach(),
@@ -89,11 +91,19 @@ impl Window {
         self.means.gradient_norm.add(norm);
     }
 
-    pub(crate) fn take(&mut self, step: u64, phase: &Phase, phase_step: u64) -> Result<Record> {
+    /// Takes in the gradient norms of the inverse dynamics model by source.
+    pub(crate) fn add_sources(&mut self, prediction: f64, vq: f64) {
+        self.means.idm_gradient_prediction.add(prediction);
+        self.means.idm_gradient_vq.add(vq);
+    }
+
+    /// The record of the steps since the last one; codes, code norm, sensitivity and warnings are still missing. With it
+    /// the codes of these steps and the number of steps that had any.
+    pub(crate) fn take(&mut self, step: u64, phase: &Phase, phase_step: u64) -> (Record, CodebookUsage, u64) {
         let means = std::mem::take(&mut self.means);
         let fresh = CodebookUsage::new(self.usage.positions(), self.usage.entries());
         let usage = std::mem::replace(&mut self.usage, fresh);
-        let mut record = Record {
+        let record = Record {
             step,
             phase: phase.kind.name().to_string(),
             phase_step,
@@ -103,18 +113,31 @@ impl Window {
             codebook: means.codebook.get(),
             commitment: means.commitment.get(),
             gradient_norm: means.gradient_norm.get().unwrap_or(f64::NAN),
-            utilization: None,
-            max_usage: None,
-            entropy: None,
-            position_max_usage: Vec::new(),
-            joint_entropy: None,
+            idm_gradient_prediction: means.idm_gradient_prediction.get(),
+            idm_gradient_vq: means.idm_gradient_vq.get(),
+            codes: None,
             token_norm: means.token_norm.get(),
+            token_spread: means.token_spread.get(),
+            code_norm: None,
             sensitivity: None,
+            sensitivity_error: None,
+            warnings: Vec::new(),
         };
-        if usage.samples() > 0 {
-            let positions: Vec<_> = (0..usage.positions()).map(|position| usage.position(position)).collect();
-            record.set_usage(usage.pooled(), &positions, usage.joint());
-        }
-        Ok(record)
+        (record, usage, std::mem::take(&mut self.steps))
     }
+}
+
+/// Mean norm of tokens `(B, T - 1, n, d)`, and their root mean square distance from the mean over the clips, transition by
+/// transition and position by position, over that norm; `None` for a single clip. Transitions are kept apart, as a frame's
+/// place in the clip alone moves the tokens.
+pub(crate) fn norm_and_spread(tokens: &Tensor) -> Result<(f64, Option<f64>)> {
+    let tokens = tokens.detach().to_dtype(DType::F32)?;
+    let scalar = |value: Tensor| -> Result<f64> { value.to_dtype(DType::F64)?.to_scalar() };
+    let norm = scalar(tokens.sqr()?.sum(D::Minus1)?.sqrt()?.mean_all()?)?;
+    if tokens.dim(0)? < 2 {
+        return Ok((norm, None));
+    }
+    let away = tokens.broadcast_sub(&tokens.mean_keepdim(0)?)?.sqr()?.sum(D::Minus1)?;
+    let spread = scalar(away.mean_all()?)?.sqrt();
+    Ok((norm, Some(if norm > 0.0 { spread / norm } else { 0.0 })))
 }

@@ -58,6 +58,7 @@ pub enum Symptom {
 }
 
 impl Symptom {
+    /// The gravest first.
     const ALL: [Self; 3] = [Self::OneCode, Self::LowEntropy, Self::FewCodes];
 }
 
@@ -125,12 +126,13 @@ impl fmt::Display for Finding {
 }
 
 impl HealthLimits {
-    /// What is beyond its limit in one histogram, at each position and pooled; `windows` is 1.
+    /// What is beyond its limit in one histogram, at each position and pooled: the gravest symptom of each place, with
+    /// `windows` 1.
     ///
     /// A place with fewer samples than codes is judged by its most frequent code alone: it could not have more codes in
     /// use. No samples: nothing found.
     pub fn findings(&self, usage: &CodebookUsage) -> Vec<Finding> {
-        self.places(usage).into_iter().flatten().flatten().collect()
+        self.places(usage).into_iter().filter_map(|place| place.into_iter().flatten().next()).collect()
     }
 
     /// For each place (positions first, then pooled) and each of [`Symptom::ALL`], the finding if there is one.
@@ -195,19 +197,21 @@ impl HealthMonitor {
         Self { limits, streaks: Vec::new() }
     }
 
-    /// Takes in the histogram of a window and returns all that is wrong for long enough, the positions first. A finding
-    /// whose `windows` equals the limit's is new.
+    /// Takes in the histogram of a window and returns the gravest symptom of each place that has lasted long enough, the
+    /// positions first.
     pub fn observe(&mut self, window: &CodebookUsage) -> Vec<Finding> {
         let places = self.limits.places(window);
         self.streaks.resize(places.len(), [0; 3]);
         let mut findings = Vec::new();
         for (streaks, place) in self.streaks.iter_mut().zip(places) {
+            let mut gravest = None;
             for (streak, found) in streaks.iter_mut().zip(place) {
                 *streak = if found.is_some() { streak.saturating_add(1) } else { 0 };
                 if *streak >= self.limits.windows {
-                    findings.extend(found.map(|finding| Finding { windows: *streak, ..finding }));
+                    gravest = gravest.or(found.map(|finding| Finding { windows: *streak, ..finding }));
                 }
             }
+            findings.extend(gravest);
         }
         findings
     }

@@ -11,6 +11,7 @@ use super::{
     ScheduleConfig,
 };
 use crate::Error;
+use crate::health::HealthConfig;
 use crate::optim::OptimizerConfig;
 use crate::plan::{PhaseKind, Plan};
 
@@ -91,6 +92,8 @@ impl ExperimentConfig {
                 also_guidance: vec![4.0],
                 batch: 100,
             },
+            // A small codebook wakes between steps 500 and 750 of a LAM phase at the latest.
+            health: HealthConfig::default(),
             compute: Compute::default(),
         }
     }
@@ -180,6 +183,8 @@ impl ExperimentConfig {
                 horizon: 7,
                 ..tiny.evaluation
             },
+            // The warm-up of the rates is 2000 steps long.
+            health: HealthConfig { grace: 2000, ..HealthConfig::default() },
             // On a GPU of 80 GB.
             compute: Compute { dtype: Precision::Bf16, recompute: true },
         }

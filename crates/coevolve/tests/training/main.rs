@@ -2,6 +2,8 @@
 
 mod bad_input;
 mod compute;
+mod health;
 mod phases;
 mod resume;
 mod support;
+mod two_stage;
