@@ -9,19 +9,18 @@
 use std::path::Path;
 use std::time::Instant;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use candle_core::Device;
 use clap::Parser;
 use cola_coevolve::{
-    Evaluation, ExperimentConfig, HeldOut, Observer, Pictures, Run, SystemParams, checkpoint, evaluate,
+    Evaluation, ExperimentConfig, HeldOut, Pictures, Run, SystemParams, checkpoint, evaluate,
 };
-use cola_examples::args::{RunArgs, checkpoint_at};
-use cola_examples::console::Console;
+use cola_examples::args::RunArgs;
+use cola_examples::choice::write;
 use cola_examples::figures::{score_table, write_curves, write_rollouts};
 use cola_examples::folder::RunFolder;
-use cola_examples::logs::Logs;
-use cola_examples::sources::{Sources, generator, robodesk};
-use cola_lam::codebook_version;
+use cola_examples::sources::{Sources, generator};
+use cola_examples::training;
 use cola_report::Progress;
 
 #[global_allocator]
@@ -54,46 +53,14 @@ fn main() -> Result<()> {
     let started = Instant::now();
     let args = Cli::parse().run;
     let device = args.device.open()?;
-    let (folder, config) = if args.resume {
-        let folder = RunFolder::open(args.out.as_deref(), "coevolve")?;
-        let config = folder.config()?;
-        (folder, config)
-    } else {
-        let config = args.experiment()?;
-        (RunFolder::create(args.out.as_deref(), "coevolve")?, config)
-    };
-    let sources = open_sources(&args, &folder, &config)?;
-    if !args.resume {
-        // From here on the folder is a run that --resume finds; before, nothing was worth keeping.
-        write_choice(&args, &folder)?;
-        folder.write_config(&config)?;
-    }
-    header(&folder, &config, &sources)?;
-
-    let mut run = if args.resume && folder.has_checkpoint() {
-        let run = Run::resume(&folder.checkpoints(), &device)?;
-        if run.config() != &config {
-            bail!(
-                "{folder}/config.toml differs from the checkpoint's own; put back the one in {}/step-.../config.toml",
-                folder.checkpoints().display()
-            );
-        }
-        run
-    } else {
-        let mut run = Run::new(&config, &device)?;
-        load_generator(&folder, &config, run.params(), &sources, &device)?;
-        if let Some(from) = read_choice(&folder)?["lam_from"].as_str() {
-            let from = checkpoint_at(Path::new(from))?;
-            run.load_lam(&from)?;
-            println!("LAM        version {}, from {}", codebook_version(&run.params().lam)?, from.display());
-        }
-        run
-    };
-    run.stop_on_collapse(args.stop_on_collapse);
+    let (folder, config, choice, sources) = training::open(&args, "coevolve", || args.experiment())?;
+    let mut run = training::start(&args, &folder, &config, &choice, &device, |run| {
+        load_generator(choice.pretrain, &folder, &config, run.params(), &sources, &device)
+    })?;
     let held_out = HeldOut::new(&*sources.held_out, config.evaluation.curve_transitions, &config, &device)?;
     // Only to hear of held-out clips that will not do before the training, not after it.
     HeldOut::new(&*sources.long, 2, &config, &device)?;
-    train(&mut run, &folder, &sources, Some(&held_out))?;
+    training::train(&mut run, &folder, &sources, Some(&held_out))?;
     write_curves(&folder.path("log.jsonl"), &config.plan, &folder.path("curves.png"))?;
 
     let (evaluations, pictures) = evaluate_all(&run, &sources, &device)?;
@@ -102,65 +69,15 @@ fn main() -> Result<()> {
     summary(&evaluations, &folder, started)
 }
 
-fn write(file: &Path, bytes: &[u8]) -> Result<()> {
-    cola_files::write_atomically(file, bytes)
-        .with_context(|| format!("{}: cannot be written", file.display()))
-}
-
-/// Data and generator choices that a resumed run must repeat.
-const CHOICE: &str = "sources.json";
-
-fn write_choice(args: &RunArgs, folder: &RunFolder) -> Result<()> {
-    let data = args.data.as_deref().map(std::path::absolute).transpose()?;
-    let choice = serde_json::json!({
-        "data": data,
-        "pretrain": args.pretrain,
-        "lam_from": args.lam_from.as_deref().map(std::path::absolute).transpose()?,
-    });
-    write(&folder.path(CHOICE), choice.to_string().as_bytes())
-}
-
-fn read_choice(folder: &RunFolder) -> Result<serde_json::Value> {
-    let file = folder.path(CHOICE);
-    let text = std::fs::read(&file).with_context(|| format!("{}: cannot be read", file.display()))?;
-    serde_json::from_slice(&text)
-        .with_context(|| format!("{}: not the JSON that a run writes", file.display()))
-}
-
-fn open_sources(args: &RunArgs, folder: &RunFolder, config: &ExperimentConfig) -> Result<Sources> {
-    let data =
-        if args.resume { read_choice(folder)?["data"].as_str().map(Into::into) } else { args.data.clone() };
-    if config.data.drawn && data.is_none() {
-        return Sources::drawn(config);
-    }
-    Sources::lerobot(&data.unwrap_or_else(robodesk), config)
-}
-
-fn header(folder: &RunFolder, config: &ExperimentConfig, sources: &Sources) -> Result<()> {
-    println!("plan       {}, seed {}", config.plan, config.seed);
-    println!(
-        "clips      {} for training, {} held out, {} frames each",
-        sources.train.len(),
-        sources.held_out.len(),
-        config.data.frames
-    );
-    println!("output     {folder}");
-    println!("unlike the paper (its values in brackets):");
-    for line in config.deviations()? {
-        println!("  - {line}");
-    }
-    Ok(())
-}
-
 /// The pre-trained video model: the shipped one where it fits, otherwise made here and kept below the run's folder.
 fn load_generator(
+    redo: bool,
     folder: &RunFolder,
     config: &ExperimentConfig,
     params: &SystemParams,
     sources: &Sources,
     device: &Device,
 ) -> Result<()> {
-    let redo = read_choice(folder)?["pretrain"].as_bool() == Some(true);
     if !redo && fits(&generator(), config) {
         println!("generator  the shipped one ({})", generator().display());
         return Ok(params.load_generator(&generator())?);
@@ -179,7 +96,7 @@ fn load_generator(
             run.fit_codec(&sources.train)?;
             run
         };
-        train(&mut run, &own, sources, None)?;
+        training::train(&mut run, &own, sources, None)?;
         write_curves(&own.path("log.jsonl"), &plan.plan, &own.path("curves.png"))?;
         std::fs::create_dir_all(&finished)
             .with_context(|| format!("{}: cannot be made", finished.display()))?;
@@ -208,15 +125,6 @@ fn fits(folder: &Path, config: &ExperimentConfig) -> bool {
         };
         key(&made) == key(config)
     })
-}
-
-fn train(run: &mut Run, folder: &RunFolder, sources: &Sources, held_out: Option<&HeldOut>) -> Result<()> {
-    let mut console = Console::default();
-    let mut logs = Logs::open(folder, run.step(), run.config())?;
-    let observers: &mut [&mut dyn Observer] = &mut [&mut console, &mut logs];
-    run.train(&sources.train, held_out, &folder.checkpoints(), observers)?;
-    console.finish();
-    Ok(())
 }
 
 fn evaluate_all(run: &Run, sources: &Sources, device: &Device) -> Result<(Vec<Evaluation>, Pictures)> {

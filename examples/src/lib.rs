@@ -1,6 +1,7 @@
 //! What the example programs share: arguments, sources, console, logs and figures.
 
 pub mod args;
+pub mod choice;
 pub mod console;
 pub mod download;
 pub mod figures;
@@ -8,6 +9,7 @@ pub mod folder;
 pub mod logs;
 pub mod rollout;
 pub mod sources;
+pub mod training;
 
 /// The README's program, compiled and run as a test.
 #[cfg(doctest)]
