@@ -6,6 +6,7 @@ pub mod console;
 pub mod download;
 pub mod figures;
 pub mod folder;
+pub mod lam;
 pub mod logs;
 pub mod rollout;
 pub mod sources;

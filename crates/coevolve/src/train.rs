@@ -142,6 +142,11 @@ impl Run {
         self.step
     }
 
+    /// Updates of a variable so far, e.g. `action.out.weight`; 0 for one that never learned or does not exist.
+    pub fn updates(&self, name: &str) -> u64 {
+        self.optimizer.steps(name)
+    }
+
     /// Whether the plan is done.
     pub fn is_finished(&self) -> bool {
         self.config.plan.locate(self.step).is_none()

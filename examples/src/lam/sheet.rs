@@ -1,0 +1,138 @@
+//! A picture for each position: what each code looks like.
+
+use anyhow::Result;
+use cola_data::{ClipSource, Crop, Frames, resize};
+use cola_report::{Color, Font, Image};
+
+use crate::lam::survey::{Change, Seen, Survey};
+
+/// Side of a picture, pixels.
+const SIDE: usize = 72;
+/// Between pictures, pixels.
+const GAP: usize = 4;
+/// Around the sheet, pixels.
+const MARGIN: usize = 12;
+/// For code, share and bar, pixels.
+const WORDS: usize = 110;
+/// Rows of a sheet at most: the most frequent codes.
+const MOST_ROWS: usize = 64;
+const GROUND: Color = [24, 24, 28];
+const INK: Color = [225, 225, 228];
+const FAINT: Color = [140, 140, 148];
+const BAR: Color = [70, 140, 220];
+
+/// One row of a sheet.
+pub struct CodeRow {
+    /// The code, or the whole action's codes.
+    pub name: String,
+    /// Share of the transitions.
+    pub share: f64,
+    /// Transitions.
+    pub count: u64,
+    /// Mean change; none for whole actions.
+    pub change: Option<Vec<f64>>,
+    /// Examples, at most as many as asked for, spread evenly over the transitions.
+    pub examples: Vec<Seen>,
+}
+
+/// The codes of a position in use, the most frequent first.
+pub fn position_rows(survey: &Survey, position: usize, examples: usize) -> Vec<CodeRow> {
+    let total = survey.usage.samples().max(1) as f64;
+    let mut rows: Vec<CodeRow> = survey.changes[position]
+        .iter()
+        .enumerate()
+        .filter(|(_, change)| change.count > 0)
+        .map(|(code, change): (usize, &Change)| CodeRow {
+            name: format!("code {code}"),
+            share: change.count as f64 / total,
+            count: change.count,
+            change: Some(change.mean()),
+            examples: spread(
+                survey.seen.iter().filter(|seen| seen.codes[position] as usize == code),
+                examples,
+            ),
+        })
+        .collect();
+    rows.sort_by_key(|row| std::cmp::Reverse(row.count));
+    rows
+}
+
+/// The whole actions in use, the most frequent first, at most as many as a sheet has rows.
+pub fn action_rows(survey: &Survey, examples: usize) -> Vec<CodeRow> {
+    let total = survey.usage.samples().max(1) as f64;
+    let mut actions: Vec<(&[u32], u64)> = survey.usage.actions().collect();
+    actions.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
+    let row = |(codes, count): (&[u32], u64)| CodeRow {
+        name: codes.iter().map(u32::to_string).collect::<Vec<_>>().join(" "),
+        share: count as f64 / total,
+        count,
+        change: None,
+        examples: spread(survey.seen.iter().filter(|seen| seen.codes == codes), examples),
+    };
+    actions.into_iter().take(MOST_ROWS).map(row).collect()
+}
+
+fn spread<'a>(seen: impl Iterator<Item = &'a Seen>, wanted: usize) -> Vec<Seen> {
+    let all: Vec<&Seen> = seen.collect();
+    let count = wanted.min(all.len());
+    (0..count).map(|i| all[i * all.len() / count].clone()).collect()
+}
+
+/// Draws rows: name, share and a bar for it, the mean change on grey (brighter where the picture becomes brighter), then
+/// example pairs, before and after.
+///
+/// # Errors
+/// The source's.
+pub fn draw(title: &str, rows: &[CodeRow], side: usize, source: &dyn ClipSource) -> Result<Image> {
+    let shown = &rows[..rows.len().min(MOST_ROWS)];
+    let pairs = shown.iter().map(|row| row.examples.len()).max().unwrap_or(0);
+    let has_change = shown.iter().any(|row| row.change.is_some());
+    let first_pair = MARGIN + WORDS + if has_change { SIDE + 3 * GAP } else { 0 };
+    let pair = 2 * SIDE + GAP / 2 + 3 * GAP;
+    let top = MARGIN + 2 * Font::Body.height() + 4 * GAP;
+    let width = (first_pair + pairs * pair + MARGIN).max(MARGIN * 2 + Font::Body.width(title));
+    let mut sheet = Image::new(width, top + shown.len() * (SIDE + GAP) + MARGIN, GROUND);
+    sheet.text(MARGIN, MARGIN, title, INK, Font::Body);
+    let heading = MARGIN + Font::Body.height() + 2 * GAP;
+    if has_change {
+        sheet.text(MARGIN + WORDS, heading, "mean change", FAINT, Font::Small);
+    }
+    sheet.text(first_pair, heading, "examples: before, after", FAINT, Font::Small);
+
+    let greatest = shown.iter().map(|row| row.share).fold(0.0, f64::max);
+    let strongest =
+        shown.iter().flat_map(|row| row.change.iter().flatten()).fold(0.0, |most: f64, x| most.max(x.abs()));
+    for (index, row) in shown.iter().enumerate() {
+        let y = top + index * (SIDE + GAP);
+        sheet.text(MARGIN, y + SIDE / 2 - Font::Body.height() - GAP, &row.name, INK, Font::Body);
+        let share = format!("{:.1} %, {}", 100.0 * row.share, row.count);
+        sheet.text(MARGIN, y + SIDE / 2, &share, FAINT, Font::Small);
+        let length =
+            ((WORDS - 3 * GAP) as f64 * row.share / greatest.max(f64::MIN_POSITIVE)).round() as usize;
+        sheet.fill(MARGIN, y + SIDE / 2 + Font::Small.height() + GAP, length.max(1), 4, BAR);
+        if let Some(change) = &row.change {
+            let tile = change_tile(change, side, strongest)?;
+            sheet.paste(MARGIN + WORDS, y, &tile);
+        }
+        for (place, example) in row.examples.iter().enumerate() {
+            let clip = source.clip(example.clip)?;
+            let x = first_pair + place * pair;
+            sheet.paste(x, y, &tile(&clip.frames, example.transition)?);
+            sheet.paste(x + SIDE + GAP / 2, y, &tile(&clip.frames, example.transition + 1)?);
+        }
+    }
+    Ok(sheet)
+}
+
+fn tile(frames: &Frames, index: usize) -> Result<Image> {
+    let (height, width) = (frames.height, frames.width);
+    let one = Frames { count: 1, height, width, rgb: frames.frame(index).to_vec() };
+    let small = resize(&one, &Crop::full(height, width), SIDE, SIDE)?;
+    Ok(Image::from_rgb(SIDE, SIDE, small.rgb)?)
+}
+
+fn change_tile(change: &[f64], side: usize, strongest: f64) -> Result<Image> {
+    let scale = 127.0 / strongest.max(f64::MIN_POSITIVE);
+    let rgb = change.iter().map(|value| (128.0 + value * scale).round().clamp(0.0, 255.0) as u8).collect();
+    tile(&Frames { count: 1, height: side, width: side, rgb }, 0)
+}

@@ -1,0 +1,155 @@
+//! All transitions of a set of clips: codes, tokens, what changes.
+
+use anyhow::Result;
+use candle_core::{D, DType, Tensor};
+use cola_data::{Clip, ClipSource, collate};
+use cola_lam::CodebookUsage;
+use cola_report::Progress;
+
+use crate::lam::model::Model;
+
+/// Clips computed at once.
+const BATCH: usize = 64;
+
+/// One transition.
+#[derive(Clone, Debug)]
+pub struct Seen {
+    /// Its clip in the source.
+    pub clip: usize,
+    /// Its number in the clip.
+    pub transition: usize,
+    /// Its codes.
+    pub codes: Vec<u32>,
+}
+
+/// The mean of `after - before` over the transitions of one code.
+#[derive(Clone, Debug)]
+pub struct Change {
+    /// `(H, W, 3)` sums, pixels in `[0, 1]`.
+    sum: Vec<f64>,
+    /// Transitions.
+    pub count: u64,
+}
+
+impl Change {
+    /// The mean, `(H, W, 3)`; zeros if there was no transition.
+    pub fn mean(&self) -> Vec<f64> {
+        self.sum.iter().map(|sum| sum / self.count.max(1) as f64).collect()
+    }
+}
+
+/// What a model makes of some clips.
+pub struct Survey {
+    /// The transitions in the order of the clips.
+    pub seen: Vec<Seen>,
+    /// Their histogram.
+    pub usage: CodebookUsage,
+    /// What changes where a code occurs, `[position][code]`.
+    pub changes: Vec<Vec<Change>>,
+    /// Mean norm of the tokens.
+    pub token_norm: f64,
+    /// Root mean square distance of the tokens from their mean over the clips, over that norm.
+    pub token_spread: f64,
+}
+
+impl Survey {
+    /// Looks at `count` clips, spread evenly over the source, uncropped.
+    ///
+    /// # Errors
+    /// The source's, tensor arithmetic.
+    pub fn of(model: &Model, source: &dyn ClipSource, count: usize) -> Result<Self> {
+        let count = count.min(source.len());
+        let config = &model.config.lam;
+        let side = config.image;
+        let nothing = Change { sum: vec![0.0; side * side * 3], count: 0 };
+        let mut survey = Self {
+            seen: Vec::new(),
+            usage: CodebookUsage::new(config.tokens, config.codes),
+            changes: vec![vec![nothing; config.codes]; config.tokens],
+            token_norm: 0.0,
+            token_spread: 0.0,
+        };
+        let mut tokens: Option<Sums> = None;
+        let mut bar = Progress::start("look at clips", count as u64, 0);
+        for first in (0..count).step_by(BATCH) {
+            let places: Vec<usize> =
+                (first..count.min(first + BATCH)).map(|i| i * source.len() / count).collect();
+            let clips = places.iter().map(|&place| source.clip(place)).collect::<Result<Vec<Clip>, _>>()?;
+            let video = collate(&clips, side, side, &model.device)?.lam_view;
+            let actions = model.lam.infer(&video)?;
+            survey.usage.add(&actions.codes)?;
+            survey.add(&places, &video, &actions.codes)?;
+            let sums = Sums::of(&actions.tokens)?;
+            tokens = Some(match tokens {
+                Some(before) => before.plus(sums),
+                None => sums,
+            });
+            bar.tick((first + places.len()) as u64, "clips");
+        }
+        bar.finish("");
+        if let Some(sums) = tokens {
+            (survey.token_norm, survey.token_spread) = sums.norm_and_spread();
+        }
+        Ok(survey)
+    }
+
+    fn add(&mut self, places: &[usize], video: &Tensor, codes: &Tensor) -> Result<()> {
+        let (clips, transitions, _) = codes.dims3()?;
+        let codes = codes.to_vec3::<u32>()?;
+        for clip in 0..clips {
+            let frames = video.get(clip)?.permute((0, 2, 3, 1))?; // (T, H, W, 3)
+            for transition in 0..transitions {
+                let change = (frames.get(transition + 1)? - frames.get(transition)?)?;
+                let change = change.flatten_all()?.to_dtype(DType::F64)?.to_vec1::<f64>()?;
+                let codes = codes[clip][transition].clone();
+                for (position, &code) in codes.iter().enumerate() {
+                    let into = &mut self.changes[position][code as usize];
+                    into.count += 1;
+                    into.sum.iter_mut().zip(&change).for_each(|(sum, value)| *sum += value);
+                }
+                self.seen.push(Seen { clip: places[clip], transition, codes });
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Sums over clips, from which mean and spread follow without keeping the tokens.
+struct Sums {
+    clips: f64,
+    /// Of each number, `(T - 1)·n·d`.
+    values: Vec<f64>,
+    squares: f64,
+    norms: f64,
+    /// Tokens of a clip.
+    tokens: f64,
+}
+
+impl Sums {
+    fn of(tokens: &Tensor) -> Result<Self> {
+        let tokens = tokens.to_dtype(DType::F64)?; // (B, T - 1, n, d)
+        let (clips, transitions, positions, _) = tokens.dims4()?;
+        Ok(Self {
+            clips: clips as f64,
+            values: tokens.sum(0)?.flatten_all()?.to_vec1()?,
+            squares: tokens.sqr()?.sum_all()?.to_scalar()?,
+            norms: tokens.sqr()?.sum(D::Minus1)?.sqrt()?.sum_all()?.to_scalar()?,
+            tokens: (transitions * positions) as f64,
+        })
+    }
+
+    fn plus(mut self, other: Self) -> Self {
+        self.values.iter_mut().zip(other.values).for_each(|(sum, value)| *sum += value);
+        self.clips += other.clips;
+        self.squares += other.squares;
+        self.norms += other.norms;
+        self
+    }
+
+    fn norm_and_spread(&self) -> (f64, f64) {
+        let norm = self.norms / (self.clips * self.tokens);
+        let of_means: f64 = self.values.iter().map(|sum| (sum / self.clips).powi(2)).sum();
+        let variance = (self.squares / self.clips - of_means).max(0.0) / self.tokens;
+        (norm, if norm > 0.0 { variance.sqrt() / norm } else { 0.0 })
+    }
+}
