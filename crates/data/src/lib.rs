@@ -24,6 +24,10 @@
 //! - [`CropConfig`] and [`resize`] choose the window that both models see;
 //! - [`Loader`] puts seeded, resumable batches together; [`collate`] makes batches for evaluation.
 //!
+//! Without a data set around them:
+//!
+//! - [`VideoFile`] reads any H.264 file frame by frame, whatever its length.
+//!
 //! Nothing that a file claims is believed before it is checked: each way in which a data set can be wrong is an
 //! [`Error`] that names the file, what was found, what was expected and what to do.
 //!
@@ -38,6 +42,7 @@ mod lerobot;
 mod loader;
 mod mp4;
 mod video;
+mod video_file;
 
 pub use clip::{Clip, ClipSource, Frames};
 pub use crop::{Crop, CropConfig, Region, resize};
@@ -46,3 +51,4 @@ pub use episodes::{ClipOptions, EpisodeClips};
 pub use error::Error;
 pub use lerobot::{Episode, Feature, Info, LeRobot, Part, VideoSpan};
 pub use loader::{Batch, Loader, LoaderConfig, collate};
+pub use video_file::{VideoFile, View};
