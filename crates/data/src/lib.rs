@@ -26,7 +26,8 @@
 //!
 //! Without a data set around them:
 //!
-//! - [`VideoFile`] reads any H.264 file frame by frame, whatever its length.
+//! - [`VideoFile`] reads any H.264 file frame by frame, whatever its length;
+//! - [`ColumnWriter`] writes what came out of it as a table, `.parquet` or `.csv`.
 //!
 //! Nothing that a file claims is believed before it is checked: each way in which a data set can be wrong is an
 //! [`Error`] that names the file, what was found, what was expected and what to do.
@@ -34,6 +35,7 @@
 //! It leaves value ranges other than `[0, 1]`, latents and metrics to the models and their crates.
 
 mod clip;
+mod columns;
 mod crop;
 mod drawn;
 mod episodes;
@@ -45,6 +47,7 @@ mod video;
 mod video_file;
 
 pub use clip::{Clip, ClipSource, Frames};
+pub use columns::{Cells, Column, ColumnKind, ColumnWriter};
 pub use crop::{Crop, CropConfig, Region, resize};
 pub use drawn::{DrawnConfig, DrawnWorld};
 pub use episodes::{ClipOptions, EpisodeClips};

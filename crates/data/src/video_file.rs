@@ -134,8 +134,8 @@ impl VideoFile {
     ///
     /// # Errors
     /// Numbers that are not ascending or that the video does not have, a view outside the frame or without pixels, a
-    /// chunk of 0, a video that is damaged or whose pictures change their size, and whatever `each` returns. Chunks
-    /// handed over before an error are those that precede it.
+    /// chunk of 0, a video that is damaged or whose pictures change their size, and whatever `each` returns. A
+    /// picture that is missing shows only at the end of its stretch: discard what a damaged video has handed over.
     pub fn read<E: From<Error>>(
         &self,
         numbers: impl IntoIterator<Item = usize>,
