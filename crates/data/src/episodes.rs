@@ -13,6 +13,8 @@ use crate::mp4::Track;
 use crate::video::Video;
 use crate::{Clip, ClipSource, Error, Frames, LeRobot};
 
+const MEND: &str = "correct `shape` or `names` of the video feature in meta/info.json";
+
 /// Which clips are made of a split, and how small its frames are kept.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -236,16 +238,17 @@ impl Pictures<'_> {
         let mut done = 0;
         progress(done, times.len());
         for (file, wanted) in files {
-            let video = Video::new(Track::open(&file)?, self.size.0, self.size.1);
+            let video = Video::new(Track::open(&file)?, self.size, MEND);
             let slots = self.slots(&video, episodes, spans, &wanted)?;
             let frames: Vec<usize> = slots.keys().copied().collect();
             let keep =
                 |picture: Frames| Ok(resize(&picture, &self.view, self.kept.0, self.kept.1)?.rgb.into());
-            let decoded = video.decode(&frames, keep, &mut |frames| progress(done + frames, times.len()))?;
-            done += decoded.len();
-            for (frame, picture) in decoded {
+            video.stream(&frames, self.kept.0 * self.kept.1 * 3, keep, |frame, picture| {
                 pictures[slots[&frame]] = picture;
-            }
+                done += 1;
+                progress(done, times.len());
+                Ok::<(), Error>(())
+            })?;
         }
         Ok(pictures)
     }

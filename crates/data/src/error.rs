@@ -30,6 +30,36 @@ pub enum Error {
         /// What the system says.
         source: std::io::Error,
     },
+    /// The operating system could not write a file.
+    #[error(
+        "{file}: cannot be written; check that the folder exists, its permissions and the room on the disk"
+    )]
+    Write {
+        /// The file.
+        file: PathBuf,
+        /// What the system or the format's writer says.
+        source: std::io::Error,
+    },
+    /// A table's file name does not tell a format.
+    #[error(
+        "{file}: extension of a table: found {found:?}, expected .parquet or .csv; name the file accordingly"
+    )]
+    TableFormat {
+        /// The file asked for.
+        file: PathBuf,
+        /// Its extension; empty if it has none.
+        found: String,
+    },
+    /// Rows do not fit the columns of the table they are written to.
+    #[error("{file}: rows for this table: found {found}, expected {expected}; nothing of them was written")]
+    Rows {
+        /// The table.
+        file: PathBuf,
+        /// What was handed over.
+        found: String,
+        /// What the columns ask for.
+        expected: String,
+    },
     /// A JSON file does not hold what it should.
     #[error("{file}: not the metadata of a LeRobot data set; restore the file from the data set's source")]
     Json {
@@ -140,9 +170,9 @@ pub enum Error {
         /// The reader's last words.
         found: String,
     },
-    /// The video is not H.264.
+    /// The video is not H.264, or of a profile that the decoder lacks.
     #[error(
-        "{file}: video codec: found {found}, expected H.264; re-encode it, for example \
+        "{file}: video codec: found {found}, expected H.264 of 8 bits, 4:2:0; re-encode it, for example \
          `ffmpeg -i in.mp4 -c:v libx264 -pix_fmt yuv420p -g 8 out.mp4`, keeping the frame rate"
     )]
     Codec {
@@ -153,7 +183,8 @@ pub enum Error {
     },
     /// The decoder refuses the video stream.
     #[error(
-        "{file}: frame {frame} cannot be decoded; the video is damaged, copy it again from the data set's source"
+        "{file}: frame {frame} cannot be decoded; the video is damaged (copy it again from its source) or interlaced \
+         (re-encode it with `ffmpeg -i in.mp4 -vf yadif -c:v libx264 -pix_fmt yuv420p -g 8 out.mp4`)"
     )]
     Decode {
         /// The mp4 file.
@@ -197,18 +228,20 @@ pub enum Error {
         /// Largest difference taken as equal, seconds.
         tolerance: f64,
     },
-    /// Pictures have another size than the metadata say.
+    /// Pictures have another size than the metadata or the file's header say.
     #[error(
-        "{file}: pictures are {} x {} (height x width), expected {} x {} from meta/info.json; correct `shape` or \
-         `names` of the video feature", found.0, found.1, expected.0, expected.1
+        "{file}: pictures are {} x {} (height x width), expected {} x {}; {mend}",
+        found.0, found.1, expected.0, expected.1
     )]
     FrameSize {
         /// The mp4 file.
         file: PathBuf,
         /// Height and width of the decoded picture.
         found: (usize, usize),
-        /// Height and width of the feature.
+        /// Height and width as promised.
         expected: (usize, usize),
+        /// What to do.
+        mend: &'static str,
     },
     /// No episode holds a clip of the length asked for.
     #[error(

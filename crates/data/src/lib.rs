@@ -24,12 +24,18 @@
 //! - [`CropConfig`] and [`resize`] choose the window that both models see;
 //! - [`Loader`] puts seeded, resumable batches together; [`collate`] makes batches for evaluation.
 //!
+//! Without a data set around them:
+//!
+//! - [`VideoFile`] reads any H.264 file frame by frame, whatever its length;
+//! - [`ColumnWriter`] writes what came out of it as a table, `.parquet` or `.csv`.
+//!
 //! Nothing that a file claims is believed before it is checked: each way in which a data set can be wrong is an
 //! [`Error`] that names the file, what was found, what was expected and what to do.
 //!
 //! It leaves value ranges other than `[0, 1]`, latents and metrics to the models and their crates.
 
 mod clip;
+mod columns;
 mod crop;
 mod drawn;
 mod episodes;
@@ -38,11 +44,14 @@ mod lerobot;
 mod loader;
 mod mp4;
 mod video;
+mod video_file;
 
 pub use clip::{Clip, ClipSource, Frames};
+pub use columns::{Cells, Column, ColumnKind, ColumnWriter};
 pub use crop::{Crop, CropConfig, Region, resize};
 pub use drawn::{DrawnConfig, DrawnWorld};
 pub use episodes::{ClipOptions, EpisodeClips};
 pub use error::Error;
 pub use lerobot::{Episode, Feature, Info, LeRobot, Part, VideoSpan};
 pub use loader::{Batch, Loader, LoaderConfig, collate};
+pub use video_file::{VideoFile, View};

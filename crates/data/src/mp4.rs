@@ -9,17 +9,30 @@ use std::path::{Path, PathBuf};
 
 use crate::Error;
 
-const MEND: &str = "the file is damaged or incomplete, copy it again from the data set's source";
+const MEND: &str = "the file is damaged or incomplete, copy it again from its source";
+/// For files without an index, which other containers are as well.
+const MEND_MOVIE: &str = "not a complete mp4 or mov file: copy it again from its source, or repack another container \
+                          with `ffmpeg -i in.mkv -c copy out.mp4`";
+const MEND_FRAGMENTS: &str = "repack it in one piece with `ffmpeg -i in.mp4 -c copy out.mp4`";
 
 /// The first video track.
 pub(crate) struct Track {
     pub(crate) file: PathBuf,
+    /// Height and width that the file's header claims, pixels.
+    pub(crate) size: (usize, usize),
     /// Bytes of the length that precedes each unit of a sample, 1 to 4.
     pub(crate) prefix: usize,
     /// Sequence and picture parameter sets, with start codes.
     pub(crate) parameters: Vec<u8>,
     /// In decoding order; at least one.
     pub(crate) samples: Vec<Sample>,
+}
+
+/// What all samples have in common; the fields are those of [`Track`].
+struct Description {
+    size: (usize, usize),
+    prefix: usize,
+    parameters: Vec<u8>,
 }
 
 /// One coded picture.
@@ -44,7 +57,10 @@ impl Track {
         let mut handle = File::open(file).map_err(read)?;
         let length = handle.metadata().map_err(read)?.len();
         let movie = movie(file, &mut handle, length)?;
-        Tables { file, length }.track(&movie)
+        // A fragmented file has its tables scattered; those in its index are empty.
+        let fragmented = boxes(&movie).any(|(name, _)| name == b"mvex");
+        let mend = if fragmented { MEND_FRAGMENTS } else { MEND };
+        Tables { file, length, mend }.track(&movie)
     }
 }
 
@@ -81,7 +97,7 @@ fn movie(file: &Path, handle: &mut File, length: u64) -> Result<Vec<u8>, Error> 
         field: "mp4 box `moov`".into(),
         found: format!("none in {length} bytes"),
         expected: "the index of the video".into(),
-        mend: MEND,
+        mend: MEND_MOVIE,
     })
 }
 
@@ -100,18 +116,15 @@ struct Tables<'a> {
     file: &'a Path,
     /// Bytes of the file.
     length: u64,
+    /// What to do about a table that is wrong.
+    mend: &'static str,
 }
 
 impl Tables<'_> {
     fn error(&self, name: &str, found: impl ToString, expected: impl ToString) -> Error {
         let (found, expected) = (found.to_string(), expected.to_string());
-        Error::Field {
-            file: self.file.to_owned(),
-            field: format!("mp4 box `{name}`"),
-            found,
-            expected,
-            mend: MEND,
-        }
+        let (file, field) = (self.file.to_owned(), format!("mp4 box `{name}`"));
+        Error::Field { file, field, found, expected, mend: self.mend }
     }
 
     /// The box at the end of `path`.
@@ -142,7 +155,7 @@ impl Tables<'_> {
         });
         let media = video.ok_or_else(|| self.error("trak", "no video track", "one"))?;
         let tables = self.find(media, &["minf", "stbl"])?;
-        let (prefix, parameters) = self.description(self.find(tables, &["stsd"])?)?;
+        let Description { size, prefix, parameters } = self.description(self.find(tables, &["stsd"])?)?;
         let mut samples = self.places(tables)?;
         self.times(self.find(media, &["mdhd"])?, tables, &mut samples)?;
 
@@ -156,11 +169,11 @@ impl Tables<'_> {
         if !samples[0].key {
             return Err(self.error("stss", "a first sample that needs earlier ones", "a key frame"));
         }
-        Ok(Track { file: self.file.to_owned(), prefix, parameters, samples })
+        Ok(Track { file: self.file.to_owned(), size, prefix, parameters, samples })
     }
 
-    /// Length of the size prefixes and the parameter sets.
-    fn description(&self, content: &[u8]) -> Result<(usize, Vec<u8>), Error> {
+    /// The first entry of the sample descriptions.
+    fn description(&self, content: &[u8]) -> Result<Description, Error> {
         let entry = boxes(content.get(8..).unwrap_or_default()).next();
         let (codec, entry) = entry.ok_or_else(|| self.error("stsd", "no entry", "one"))?;
         let codec = match codec {
@@ -171,12 +184,21 @@ impl Tables<'_> {
             b"vp09" => Some("VP9".to_owned()),
             other => Some(format!("`{}`", other.escape_ascii())),
         };
+        let foreign = |found| Err(Error::Codec { file: self.file.to_owned(), found });
         if let Some(found) = codec {
-            return Err(Error::Codec { file: self.file.to_owned(), found });
+            return foreign(found);
         }
         // 78 bytes of fixed fields come before the boxes of a picture format.
         let config = self.find(entry.get(78..).unwrap_or_default(), &["avcC"])?;
+        match config.get(1) {
+            Some(110) => return foreign("H.264 High 10".into()),
+            Some(122) => return foreign("H.264 High 4:2:2".into()),
+            Some(44 | 244) => return foreign("H.264 High 4:4:4".into()),
+            _ => {}
+        }
         let parsed = || {
+            let side = |at: usize| Some(usize::from(u16::from_be_bytes(*entry.get(at..)?.first_chunk()?)));
+            let size = (side(26)?, side(24)?);
             let prefix = (config.get(4)? & 3) as usize + 1;
             let mut parameters = Vec::new();
             let mut rest = config.get(5..)?;
@@ -191,7 +213,7 @@ impl Tables<'_> {
                     rest = after;
                 }
             }
-            Some((prefix, parameters))
+            Some(Description { size, prefix, parameters })
         };
         let found = || format!("{} bytes", config.len());
         parsed().ok_or_else(|| self.error("avcC", found(), "complete parameter sets"))

@@ -5,11 +5,12 @@ mod support;
 use std::path::PathBuf;
 use std::sync::LazyLock;
 
+use cola_data::{Error, VideoFile, View};
 use proptest::prelude::*;
 use support::Toy;
 
-/// Cuts `file` and flips bits in it, reads the set, and puts the file back.
-fn read_damaged(toy: &Toy, file: PathBuf, kept: f64, flips: &[(f64, u8)]) {
+/// Cuts `file` and flips bits in it, reads it, and puts the file back.
+fn damage(file: PathBuf, kept: f64, flips: &[(f64, u8)], read: impl FnOnce()) {
     let whole = std::fs::read(&file).unwrap();
     let mut bytes = whole[..(kept * whole.len() as f64) as usize].to_vec();
     let length = bytes.len() as f64;
@@ -20,8 +21,13 @@ fn read_damaged(toy: &Toy, file: PathBuf, kept: f64, flips: &[(f64, u8)]) {
     }
     std::fs::write(&file, bytes).unwrap();
     // A flip in a picture may go unnoticed; that it ends here is the claim.
-    drop(toy.load("train", 2));
+    read();
     std::fs::write(&file, whole).unwrap();
+}
+
+/// Reads the set with a damaged file.
+fn read_damaged(toy: &Toy, file: PathBuf, kept: f64, flips: &[(f64, u8)]) {
+    damage(file, kept, flips, || drop(toy.load("train", 2)));
 }
 
 /// One bit somewhere, or several.
@@ -59,5 +65,15 @@ proptest! {
     fn damaged_videos_never_panic(kept in kept(), flips in flips()) {
         static TOY: LazyLock<Toy> = LazyLock::new(|| Toy::new().write());
         read_damaged(&TOY, TOY.video_file(0), kept, &flips);
+    }
+
+    #[test]
+    fn damaged_plain_videos_never_panic(kept in kept(), flips in flips()) {
+        static TOY: LazyLock<Toy> = LazyLock::new(|| Toy::new().write());
+        damage(TOY.video_file(0), kept, &flips, || {
+            let Ok(video) = VideoFile::open(&TOY.video_file(0)) else { return };
+            let view = View { height: 8, width: 8, ..video.full_view() };
+            drop(video.read(0..video.frames(), &view, 5, |_, _| Ok::<(), Error>(())));
+        });
     }
 }

@@ -4,9 +4,9 @@ mod support;
 
 use std::path::Path;
 
-use cola_data::{Error, LeRobot};
+use cola_data::{ClipSource, EpisodeClips, Error, LeRobot};
 use serde_json::json;
-use support::{Column, ROBODESK, Toy, set};
+use support::{Column, PUSHT, ROBODESK, Toy, options, set};
 
 /// The error of opening `toy` as changed, with its text.
 fn refused(toy: Toy) -> (Error, String) {
@@ -25,6 +25,20 @@ fn the_shipped_set_has_640_episodes_in_three_splits() {
     assert_eq!(robodesk.split("test").unwrap(), 600..640);
     assert_eq!(robodesk.camera(None).unwrap(), "observation.images.camera");
     assert_eq!(robodesk.info().fps, 1.0);
+}
+
+#[test]
+fn the_shipped_push_t_set_has_60_episodes_in_three_splits() {
+    let pusht = LeRobot::open(Path::new(PUSHT)).unwrap();
+    assert_eq!((pusht.episodes().len(), pusht.info().fps), (60, 5.0));
+    for (split, range) in [("train", 0..48), ("valid", 48..54), ("test", 54..60)] {
+        assert_eq!(pusht.split(split).unwrap(), range);
+        let clips = EpisodeClips::load(&pusht, split, &options(16), &mut |_, _| {}).unwrap();
+        assert_eq!((clips.len(), clips.episodes()), (range.len(), range.len()), "{split}");
+        let clip = clips.clip(0).unwrap();
+        assert_eq!((clip.frames.height, clip.frames.width, clip.action_dim), (128, 128, 2));
+        assert!(clip.actions.iter().all(|target| (0.0..=512.0).contains(target)), "{split}");
+    }
 }
 
 #[test]

@@ -11,12 +11,12 @@
 //! ```
 //!
 //! What checkpoints, pictures and logs share: [`write_atomically`] for bytes at hand, [`write_atomically_with`] for what
-//! is too large to be held. What a failure means is for the caller to say.
+//! is too large to be held, [`AtomicFile`] for what arrives little by little. What a failure means is for the caller to say.
 
 use std::ffi::OsString;
 use std::fs::{self, File};
 use std::io::{BufWriter, Error, ErrorKind, Result, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// Replaces `path` by a file with these bytes; whoever opens it finds the old content or the new, never a part.
 ///
@@ -47,19 +47,83 @@ pub fn write_atomically_with(
     path: impl AsRef<Path>,
     write: impl FnOnce(&mut dyn Write) -> Result<()>,
 ) -> Result<()> {
-    let path = path.as_ref();
-    let name =
-        path.file_name().ok_or_else(|| Error::new(ErrorKind::InvalidInput, "the path names no file"))?;
-    let mut partial = OsString::from(".");
-    partial.push(name);
-    partial.push(".partial");
-    let partial = path.with_file_name(partial);
-    if let Err(error) = write_through(&partial, write).and_then(|()| fs::rename(&partial, path)) {
-        // The first error is the one to tell; what is left of the partial file costs nothing but room.
-        let _ = fs::remove_file(&partial);
-        return Err(error);
+    let mut file = AtomicFile::create(path)?;
+    write(&mut file)?;
+    file.commit()
+}
+
+/// A buffered file that takes its name when it is complete; dropped before, it leaves nothing behind.
+///
+/// Written aside, synced and renamed as [`write_atomically`] does.
+///
+/// ```
+/// use std::io::Write;
+///
+/// # fn main() -> std::io::Result<()> {
+/// # let path = std::env::temp_dir().join(format!("cola-files-piecewise-{}", std::process::id()));
+/// let mut file = cola_files::AtomicFile::create(&path)?;
+/// writeln!(file, "one line")?;
+/// assert!(!path.exists());
+/// file.commit()?;
+/// assert_eq!(std::fs::read_to_string(&path)?, "one line\n");
+/// # std::fs::remove_file(path)
+/// # }
+/// ```
+pub struct AtomicFile {
+    path: PathBuf,
+    partial: PathBuf,
+    file: BufWriter<File>,
+    committed: bool,
+}
+
+impl AtomicFile {
+    /// Begins the file that will be `path`.
+    ///
+    /// # Errors
+    /// A path without file name, a folder that is missing or cannot be written to.
+    pub fn create(path: impl AsRef<Path>) -> Result<Self> {
+        let path = path.as_ref();
+        let name =
+            path.file_name().ok_or_else(|| Error::new(ErrorKind::InvalidInput, "the path names no file"))?;
+        let mut partial = OsString::from(".");
+        partial.push(name);
+        partial.push(".partial");
+        let partial = path.with_file_name(partial);
+        let file = BufWriter::new(File::create(&partial)?);
+        Ok(Self { path: path.to_owned(), partial, file, committed: false })
     }
-    sync_folder(path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new(".")))
+
+    /// Brings what was written to the disk and gives the file its name.
+    ///
+    /// # Errors
+    /// The system's; a file that had the name before is then untouched.
+    pub fn commit(mut self) -> Result<()> {
+        self.file.flush()?;
+        self.file.get_ref().sync_all()?;
+        fs::rename(&self.partial, &self.path)?;
+        self.committed = true;
+        let folder = self.path.parent().filter(|folder| !folder.as_os_str().is_empty());
+        sync_folder(folder.unwrap_or(Path::new(".")))
+    }
+}
+
+impl Write for AtomicFile {
+    fn write(&mut self, bytes: &[u8]) -> Result<usize> {
+        self.file.write(bytes)
+    }
+
+    fn flush(&mut self) -> Result<()> {
+        self.file.flush()
+    }
+}
+
+impl Drop for AtomicFile {
+    fn drop(&mut self) {
+        if !self.committed {
+            // Whoever dropped the file has an error to tell; what is left of it costs nothing but room.
+            let _ = fs::remove_file(&self.partial);
+        }
+    }
 }
 
 /// Makes renames within a folder survive a power cut; only Unix opens folders as files.
@@ -68,11 +132,4 @@ pub fn write_atomically_with(
 /// The system's.
 pub fn sync_folder(folder: &Path) -> Result<()> {
     if cfg!(unix) { File::open(folder)?.sync_all() } else { Ok(()) }
-}
-
-fn write_through(path: &Path, write: impl FnOnce(&mut dyn Write) -> Result<()>) -> Result<()> {
-    let mut file = BufWriter::new(File::create(path)?);
-    write(&mut file)?;
-    // Flushes what is buffered, and tells if that failed.
-    file.into_inner().map_err(|error| error.into_error())?.sync_all()
 }

@@ -1,8 +1,9 @@
 //! Files that are whole or not there.
 
 use std::fs;
+use std::io::Write;
 
-use cola_files::write_atomically;
+use cola_files::{AtomicFile, write_atomically};
 
 #[test]
 fn a_written_file_replaces_the_old_one_and_leaves_nothing_beside_it() {
@@ -50,4 +51,16 @@ fn a_missing_folder_and_a_path_without_a_name_are_errors() {
     let error = write_atomically(folder.path().join("missing/run.json"), b"x").unwrap_err();
     assert_eq!(error.kind(), std::io::ErrorKind::NotFound);
     assert_eq!(write_atomically("/", b"x").unwrap_err().kind(), std::io::ErrorKind::InvalidInput);
+}
+
+#[test]
+fn a_file_dropped_before_its_commit_leaves_the_old_one_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("rows.csv");
+    fs::write(&path, b"old").unwrap();
+    let mut file = AtomicFile::create(&path).unwrap();
+    file.write_all(&[0; 1 << 16]).unwrap();
+    drop(file);
+    assert_eq!(fs::read(&path).unwrap(), b"old");
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
 }

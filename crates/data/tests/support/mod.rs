@@ -22,6 +22,8 @@ use tempfile::TempDir;
 /// The shipped RoboDesk set.
 pub(crate) const ROBODESK: &str =
     concat!(env!("CARGO_MANIFEST_DIR"), "/../../examples/data/robodesk_lerobot");
+/// The shipped Push-T set.
+pub(crate) const PUSHT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../examples/data/pusht_lerobot");
 /// Frames of an episode of the toy set.
 pub(crate) const FRAMES: usize = 6;
 const VIDEO: &[u8] = include_bytes!("../data/b_frames.mp4");
