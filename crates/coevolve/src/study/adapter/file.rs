@@ -58,7 +58,7 @@ impl Adapter {
         let bytes =
             safetensors::serialize(&tensors, Some(metadata)).map_err(|error| broken(error.to_string()))?;
         let doing = "writing the adapter";
-        Ok(write_atomically(file, &bytes).map_err(|source| Error::Io { path: file.into(), doing, source })?)
+        write_atomically(file, &bytes).map_err(|source| Error::Io { path: file.into(), doing, source })
     }
 
     /// Reads what [`Adapter::save`] wrote, for the model that the caller calls `codebook_version`.
