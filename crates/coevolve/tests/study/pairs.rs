@@ -33,9 +33,9 @@ fn config() -> ExperimentConfig {
     config
 }
 
-fn gather(source: &dyn ClipSource, count: usize) -> Result<ActionPairs, Error> {
+fn gather(source: &dyn ClipSource, count: usize) -> Result<ActionPairs, Box<Error>> {
     let run = Run::new(&config(), &Device::Cpu)?;
-    ActionPairs::gather(&run.system()?, source, count, &config(), &Device::Cpu, &mut |_, _| ())
+    Ok(ActionPairs::gather(&run.system()?, source, count, &config(), &Device::Cpu, &mut |_, _| ())?)
 }
 
 #[test]

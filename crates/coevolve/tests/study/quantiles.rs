@@ -74,7 +74,8 @@ proptest! {
     fn restoring_inverts_normalising(values in proptest::collection::vec(-1e6f32..1e6, 1..40)) {
         let actions = column(&values);
         let quantiles = Quantiles::fit(&actions).expect("quantiles");
-        let back = quantiles.normalise(&actions).and_then(|scaled| quantiles.restore(&scaled)).expect("numbers");
+        let scaled = quantiles.normalise(&actions).expect("numbers");
+        let back = quantiles.restore(&scaled).expect("numbers");
         let width = quantiles.high()[0] - quantiles.low()[0];
         let scale = values.iter().fold(width, |most, value| most.max(f64::from(value.abs())));
         for (value, back) in values.iter().zip(back.to_vec2::<f64>().expect("numbers")) {

@@ -45,8 +45,8 @@ pub(crate) fn linear(rows: usize, seed: u64) -> ActionPairs {
 }
 
 /// The error of a study; another error is a failure.
-pub(crate) fn study_error<T>(result: Result<T, Error>) -> StudyError {
-    match result.err() {
+pub(crate) fn study_error<T>(result: Result<T, impl Into<Box<Error>>>) -> StudyError {
+    match result.err().map(|error| *error.into()) {
         Some(Error::Study(error)) => error,
         other => panic!("expected an error of the study, found {other:?}"),
     }
