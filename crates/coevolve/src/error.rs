@@ -81,6 +81,9 @@ pub enum Error {
     /// An observer's own trouble, e.g. a log file on a full disk.
     #[error("an observer of the run failed")]
     Observer(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// Probes and adapters.
+    #[error(transparent)]
+    Study(#[from] crate::study::StudyError),
     /// Clips.
     #[error(transparent)]
     Data(#[from] cola_data::Error),

@@ -26,7 +26,8 @@
 //! ```
 //!
 //! Parts: [`ExperimentConfig`], [`Plan`], [`SystemParams`] and [`System`], [`world_step`] and [`lam_step`], [`AdamW`],
-//! [`Run`], [`checkpoint`], [`Observer`] and [`Record`] with its [`Warning`]s, [`evaluate`] and [`sensitivity`]. It never prints and never
+//! [`Run`], [`checkpoint`], [`Observer`] and [`Record`] with its [`Warning`]s, [`evaluate`] and [`sensitivity`],
+//! [`ActionPairs`] with the linear [`probe`] and the [`Adapter`] over them. It never prints and never
 //! picks a device: programs do.
 
 pub mod checkpoint;
@@ -50,9 +51,20 @@ pub use config::{
 pub use error::Error;
 pub use health::{HealthConfig, Warning};
 pub use observe::{Observer, Record};
-pub use optim::{AdamW, OptimizerConfig, Update};
+pub use optim::{AdamW, OptimizerConfig, Update, WarmupRule};
 pub use plan::{Phase, PhaseKind, Plan, PlanError, Trains};
 pub use step::{Key, Step, lam_step, world_step};
-pub use study::{Evaluation, HeldOut, Pictures, Scores, Sensitivity, evaluate, sensitivity};
+pub use study::adapter::{
+    Accuracy, Adapter, AdapterConfig, AdapterNet, AdapterReport, Choice, CodeLogits, CodeUsage, Latents,
+    Majority, Predicted, Target,
+};
+pub use study::probe::{
+    DimensionFit, Fit, Head, Probe, ProbeConfig, ProbeInput, ProbeReport, ProbeRow, Ridge, RowKind, probe,
+    ridge,
+};
+pub use study::{
+    ActionPairs, Evaluation, HeldOut, Pictures, Quantiles, Recipe, Scores, Sensitivity, StudyError, evaluate,
+    sensitivity,
+};
 pub use system::{System, SystemParams};
 pub use train::Run;

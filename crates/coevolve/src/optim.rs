@@ -3,11 +3,28 @@
 use std::collections::BTreeMap;
 
 use candle_core::backprop::GradStore;
-use candle_core::{Result, Var};
+use candle_core::{Result, Tensor, Var};
 use cola_nn::{AdamStep, AdamUpdate, adamw, global_norm};
 use serde::{Deserialize, Serialize};
 
 use crate::train::replace_rows;
+
+/// Which fraction of the rate step `s` of a warm-up of `W` steps takes, `s` counted from 0; 1 from step `W` on.
+///
+/// The paper says "linear" and no more; the rules differ by one step in where the line begins and ends.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum WarmupRule {
+    /// `s / W`: the first step changes nothing.
+    #[serde(rename = "step_over_warmup")]
+    StepOverWarmup,
+    /// `(s + 1) / W`: the whole rate at step `W - 1`.
+    #[serde(rename = "step_plus_1_over_warmup")]
+    NextStepOverWarmup,
+    /// `(s + 1) / (W + 1)`, as Open-Sora.
+    #[default]
+    #[serde(rename = "step_plus_1_over_warmup_plus_1")]
+    NextStepOverNextWarmup,
+}
 
 /// AdamW's constants; the paper names none but the rate, so these are the usual ones.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -23,13 +40,49 @@ pub struct OptimizerConfig {
     pub decay: f64,
     /// Largest global norm of all gradients of a step; 0 switches clipping off.
     pub clip: f64,
-    /// Linear warm-up: the rate is multiplied by `(s + 1) / (warmup + 1)` while a variable's own step count `s` is below.
+    /// Steps of linear warm-up, counted by each variable's own updates.
     pub warmup: u64,
+    /// How the rate rises over them.
+    #[serde(default)]
+    pub warmup_rule: WarmupRule,
+}
+
+impl OptimizerConfig {
+    /// Constant rate, no decay, no clipping: for the small models that are fitted to a frozen one.
+    pub fn plain() -> Self {
+        Self { decay: 0.0, clip: 0.0, warmup: 0, ..Self::default() }
+    }
+
+    /// Factor of the rate at step `step`, counted from 0.
+    pub fn warmth(&self, step: u64) -> f64 {
+        if step >= self.warmup {
+            return 1.0;
+        }
+        let (step, warmup) = (step as f64, self.warmup as f64);
+        match self.warmup_rule {
+            WarmupRule::StepOverWarmup => step / warmup,
+            WarmupRule::NextStepOverWarmup => (step + 1.0) / warmup,
+            WarmupRule::NextStepOverNextWarmup => (step + 1.0) / (warmup + 1.0),
+        }
+    }
+
+    /// Factor of all gradients whose global norm is `norm`: `min(1, clip / (norm + 1e-6))`.
+    pub fn clip_factor(&self, norm: f64) -> f64 {
+        if self.clip > 0.0 { (self.clip / (norm + 1e-6)).min(1.0) } else { 1.0 }
+    }
 }
 
 impl Default for OptimizerConfig {
     fn default() -> Self {
-        Self { beta1: 0.9, beta2: 0.999, eps: 1e-8, decay: 0.01, clip: 1.0, warmup: 2000 }
+        Self {
+            beta1: 0.9,
+            beta2: 0.999,
+            eps: 1e-8,
+            decay: 0.01,
+            clip: 1.0,
+            warmup: 2000,
+            warmup_rule: WarmupRule::default(),
+        }
     }
 }
 
@@ -70,6 +123,12 @@ impl AdamW {
         self.moments.get(name).map_or(0, |moments| moments.steps)
     }
 
+    /// First and second moment of a variable, of its shape; `None` before its first gradient. Views: later steps show.
+    pub fn moments(&self, name: &str) -> Option<(Tensor, Tensor)> {
+        let moments = self.moments.get(name)?;
+        Some((moments.first.as_detached_tensor(), moments.second.as_detached_tensor()))
+    }
+
     /// Forgets the moments of some rows of a variable, e.g. of codebook rows that were replaced.
     ///
     /// # Errors
@@ -100,8 +159,7 @@ impl AdamW {
         if !norm.is_finite() {
             return Ok(norm);
         }
-        let clip = self.config.clip;
-        let scale = if clip > 0.0 { (clip / (norm + 1e-6)).min(1.0) } else { 1.0 };
+        let scale = self.config.clip_factor(norm);
         for (update, _) in &grads_found {
             self.begin(update)?;
         }
@@ -131,9 +189,8 @@ impl AdamW {
 
     fn numbers(&self, update: &Update<'_>, count: u64, scale: f64) -> AdamStep {
         let config = &self.config;
-        let warmth = (count as f64 / (config.warmup + 1) as f64).min(1.0);
         AdamStep {
-            rate: update.rate * warmth,
+            rate: update.rate * config.warmth(count - 1),
             decay: if update.decays { config.decay } else { 0.0 },
             beta1: config.beta1,
             beta2: config.beta2,

@@ -5,9 +5,12 @@ use std::path::{Path, PathBuf};
 /// Folder, beginning of the file's name, package whose `golden` test target compares such files.
 const KINDS: &[(&str, &str, &str)] = &[
     ("latent-action-model", "adamw-", "cola-coevolve"),
+    ("latent-action-model", "adapter-mlp", "cola-coevolve"),
     ("latent-action-model", "code-restart", "cola-lam"),
     ("latent-action-model", "codebook-metrics", "cola-lam"),
     ("latent-action-model", "lam-pooled-", "cola-lam"),
+    ("latent-action-model", "linear-probe", "cola-coevolve"),
+    ("latent-action-model", "lr-schedule", "cola-coevolve"),
     ("latent-action-model", "patch-and-position", "cola-lam"),
     ("latent-action-model", "vq-single-", "cola-lam"),
     ("latent-action-model", "vq-two-token-", "cola-lam"),
