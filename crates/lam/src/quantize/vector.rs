@@ -1,67 +1,56 @@
 //! The vector quantizer.
 
-use candle_core::{Result, Tensor};
+use candle_core::{D, Result, Tensor};
 use candle_nn::init::Init;
 use candle_nn::var_builder::VarBuilder;
 use cola_nn::nearest_code;
 
-use crate::config::LamConfig;
+use super::cosine::unit;
+use super::entropy::entropy;
+use super::rotation::rotated;
+use super::{Quantized, VqLosses, leading, with_gradient_of};
+use crate::config::{CodeUpdate, LamConfig, QuantizerConfig, TokenGradient};
 use crate::precision::at_least_f32;
 
-/// The codebook's name among the parameters of a [`LatentActionModel`](crate::LatentActionModel) built at the root.
-pub const CODEBOOK: &str = "vq.embedding.weight";
-
-/// The two halves of the quantization loss; both are the mean squared distance of tokens and codes, but they move
-/// different things.
-#[derive(Clone, Debug)]
-pub struct VqLosses {
-    /// Moves the codes only; a scalar.
-    pub codebook: Tensor,
-    /// Moves the tokens only; a scalar.
-    pub commitment: Tensor,
-}
-
-impl VqLosses {
-    /// `codebook_weight * codebook + commitment_weight * commitment`, a scalar.
-    ///
-    /// # Errors
-    /// Tensor arithmetic.
-    pub fn total(&self, config: &LamConfig) -> Result<Tensor> {
-        (&self.codebook * config.codebook_weight)? + (&self.commitment * config.commitment_weight)?
-    }
-}
-
-/// What the quantizer made of a set of tokens.
-pub(crate) struct Quantized {
-    /// The chosen codes' rows; their gradient goes to the tokens.
-    pub(crate) rows: Tensor,
-    /// The chosen codes.
-    pub(crate) codes: Tensor,
-    pub(crate) losses: VqLosses,
-}
-
-/// Replaces each token by the nearest codebook row. The codebook learns by gradient, not by a moving average.
+/// Replaces each token by the nearest codebook row. The codebook learns by gradient, or follows a moving average that
+/// [`Codebook::follow`](crate::Codebook::follow) updates.
 ///
 /// Distances and losses are computed in f32 (f64 for f64 tokens), and distances as `sum((x - c)²)`: the expanded form
-/// loses its digits where codes are nearly equal, as they are at the start. The lowest index wins ties.
+/// loses its digits where codes are nearly equal, as they are at the start. The lowest index wins ties. With
+/// `quantizer.cosine`, `x` and `c` are brought to length 1 first, here and everywhere below.
 #[derive(Clone, Debug)]
 pub struct VectorQuantizer {
     codebook: Tensor,
+    config: QuantizerConfig,
 }
 
 impl VectorQuantizer {
-    /// Parameter `embedding.weight` `(codes, code_dim)`, uniform in `(-1/codes, 1/codes)`.
+    /// Parameter `embedding.weight` `(codes, code_dim)`, uniform in `(-1/codes, 1/codes)`; for a moving average also its
+    /// statistics `cluster_size` `(codes)`, ones, and `embed_avg` `(codes, code_dim)`, equal to the codebook.
     ///
     /// # Errors
     /// A configuration that fails its check, a stored parameter of another shape.
     pub fn new(config: &LamConfig, vb: VarBuilder) -> Result<Self> {
         config.checked()?;
+        let shape = (config.codes, config.code_dim);
         let bound = 1.0 / config.codes as f64;
-        let init = Init::Uniform { lo: -bound, up: bound };
-        Ok(Self { codebook: vb.get_with_hints((config.codes, config.code_dim), "embedding.weight", init)? })
+        let codebook =
+            vb.get_with_hints(shape, "embedding.weight", Init::Uniform { lo: -bound, up: bound })?;
+        if config.quantizer.update == CodeUpdate::Ema {
+            let stored = vb.contains_tensor("embed_avg");
+            vb.get_with_hints(config.codes, "cluster_size", Init::Const(1.0))?;
+            let sums = vb.get_with_hints(shape, "embed_avg", Init::Const(0.0))?;
+            if !stored {
+                // New statistics stand for the codebook that is there.
+                let rows = codebook.detach();
+                let rows = if config.quantizer.cosine { unit(&at_least_f32(&rows)?)? } else { rows };
+                sums.slice_set(&rows.to_dtype(sums.dtype())?.contiguous()?, 0, 0)?;
+            }
+        }
+        Ok(Self { codebook, config: config.quantizer.clone() })
     }
 
-    /// The codebook, `(codes, code_dim)`.
+    /// The codebook as it is stored, `(codes, code_dim)`.
     pub fn codebook(&self) -> &Tensor {
         &self.codebook
     }
@@ -73,21 +62,21 @@ impl VectorQuantizer {
     /// A last dimension other than `code_dim`.
     pub fn nearest(&self, tokens: &Tensor) -> Result<Tensor> {
         let size = self.codebook.dim(1)?;
-        let mut shape = tokens.dims().to_vec();
-        if shape.pop() != Some(size) {
-            candle_core::bail!(
-                "tokens of shape {:?}, the codebook has rows of {size} numbers",
-                tokens.dims()
-            );
-        }
-        nearest_code(&tokens.detach().reshape(((), size))?, &self.codebook)?.reshape(shape)
+        let shape = leading(tokens, size, "the codebook has rows")?;
+        let tokens = tokens.detach();
+        let tokens = if self.config.cosine { unit(&at_least_f32(&tokens)?)? } else { tokens };
+        nearest_code(&tokens.reshape(((), size))?, &self.rows()?.detach())?.reshape(shape)
     }
 
-    /// Rows of the codebook, `(...)` u32 to `(..., d)`, with a gradient for the codebook.
-    fn lookup(&self, codes: &Tensor) -> Result<Tensor> {
-        let mut shape = codes.dims().to_vec();
-        shape.push(self.codebook.dim(1)?);
-        self.codebook.index_select(&codes.flatten_all()?, 0)?.reshape(shape)
+    /// Squared distances of tokens to all rows, `(..., d)` to `(..., codes)`, with a gradient for both.
+    ///
+    /// # Errors
+    /// A last dimension other than `code_dim`.
+    pub fn distances(&self, tokens: &Tensor) -> Result<Tensor> {
+        leading(tokens, self.codebook.dim(1)?, "the codebook has rows")?;
+        let tokens = at_least_f32(tokens)?;
+        let tokens = if self.config.cosine { unit(&tokens)? } else { tokens };
+        distances(&tokens, &self.rows()?)
     }
 
     /// The chosen codes' rows as constants, `(...)` u32 to `(..., d)`.
@@ -95,22 +84,53 @@ impl VectorQuantizer {
     /// # Errors
     /// A code that the codebook does not have.
     pub fn embed(&self, codes: &Tensor) -> Result<Tensor> {
-        Ok(self.lookup(codes)?.detach())
+        Ok(lookup(&self.rows()?, codes)?.detach())
     }
 
-    /// Nearest rows, straight through: value of the code, gradient of the token.
+    /// Nearest rows with a gradient for the tokens.
     pub(crate) fn quantize(&self, tokens: &Tensor) -> Result<Quantized> {
         let codes = self.nearest(tokens)?;
         let wide = at_least_f32(tokens)?;
-        let chosen = self.lookup(&codes)?.to_dtype(wide.dtype())?;
+        let wide = if self.config.cosine { unit(&wide)? } else { wide };
+        let rows = self.rows()?;
+        let rows = match self.config.update {
+            CodeUpdate::Gradient => rows,
+            CodeUpdate::Ema => rows.detach(),
+        };
+        let chosen = lookup(&rows, &codes)?.to_dtype(wide.dtype())?;
         let (token, code) = (wide.detach(), chosen.detach());
-        // code + (token - stop(token)) rather than token + stop(code - token): the same gradient, and the value is the
-        // code itself to the last bit.
-        let rows = (&code + (&wide - &token)?)?.to_dtype(tokens.dtype())?;
+        let moving = match self.config.gradient {
+            TokenGradient::Straight => wide.clone(),
+            TokenGradient::Rotation => rotated(&wide, &code)?,
+        };
         let losses = VqLosses {
             codebook: (token - chosen)?.sqr()?.mean_all()?,
-            commitment: (wide - code)?.sqr()?.mean_all()?,
+            commitment: (&wide - &code)?.sqr()?.mean_all()?,
+            entropy: if self.config.entropy_weight > 0.0 {
+                let wide = wide.reshape(((), wide.dim(D::Minus1)?))?;
+                Some(entropy(&distances(&wide, &rows)?, self.config.entropy_temperature)?)
+            } else {
+                None
+            },
         };
-        Ok(Quantized { rows, codes, losses })
+        Ok(Quantized { rows: with_gradient_of(&code, &moving)?.to_dtype(tokens.dtype())?, codes, losses })
     }
+
+    /// The rows that tokens are compared with and replaced by.
+    fn rows(&self) -> Result<Tensor> {
+        if self.config.cosine { unit(&at_least_f32(&self.codebook)?) } else { Ok(self.codebook.clone()) }
+    }
+}
+
+/// `(..., d)` and `(K, d)` to `(..., K)`.
+fn distances(tokens: &Tensor, rows: &Tensor) -> Result<Tensor> {
+    let rows = rows.to_dtype(tokens.dtype())?;
+    tokens.unsqueeze(tokens.rank() - 1)?.broadcast_sub(&rows)?.sqr()?.sum(D::Minus1)
+}
+
+/// Rows of a table, `(...)` u32 to `(..., d)`, with a gradient for the table.
+fn lookup(rows: &Tensor, codes: &Tensor) -> Result<Tensor> {
+    let mut shape = codes.dims().to_vec();
+    shape.push(rows.dim(1)?);
+    rows.index_select(&codes.flatten_all()?, 0)?.reshape(shape)
 }
