@@ -30,6 +30,7 @@
 //! picks a device: programs do.
 
 pub mod checkpoint;
+mod codebook;
 mod config;
 mod error;
 mod observe;

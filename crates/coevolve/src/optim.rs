@@ -4,10 +4,9 @@ use std::collections::BTreeMap;
 
 use candle_core::backprop::GradStore;
 use candle_core::{Result, Var};
+use cola_lam::replace_rows;
 use cola_nn::{AdamStep, AdamUpdate, adamw, global_norm};
 use serde::{Deserialize, Serialize};
-
-use crate::train::replace_rows;
 
 /// AdamW's constants; the paper names none but the rate, so these are the usual ones.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -68,6 +67,11 @@ impl AdamW {
     /// How often a variable was updated.
     pub fn steps(&self, name: &str) -> u64 {
         self.moments.get(name).map_or(0, |moments| moments.steps)
+    }
+
+    /// Whether any variable whose name begins so was updated.
+    pub(crate) fn has_updated(&self, prefix: &str) -> bool {
+        self.moments.iter().any(|(name, moments)| name.starts_with(prefix) && moments.steps > 0)
     }
 
     /// Forgets the moments of some rows of a variable, e.g. of codebook rows that were replaced.

@@ -3,5 +3,6 @@
 mod bad_input;
 mod compute;
 mod phases;
+mod remedies;
 mod resume;
 mod support;
