@@ -31,6 +31,7 @@
 //! picks a device: programs do.
 
 pub mod checkpoint;
+mod codebook;
 mod config;
 mod error;
 mod health;

@@ -4,10 +4,9 @@ use std::collections::BTreeMap;
 
 use candle_core::backprop::GradStore;
 use candle_core::{Result, Tensor, Var};
+use cola_lam::replace_rows;
 use cola_nn::{AdamStep, AdamUpdate, adamw, global_norm};
 use serde::{Deserialize, Serialize};
-
-use crate::train::replace_rows;
 
 /// Which fraction of the rate step `s` of a warm-up of `W` steps takes, `s` counted from 0; 1 from step `W` on.
 ///
@@ -127,6 +126,11 @@ impl AdamW {
     pub fn moments(&self, name: &str) -> Option<(Tensor, Tensor)> {
         let moments = self.moments.get(name)?;
         Some((moments.first.as_detached_tensor(), moments.second.as_detached_tensor()))
+    }
+
+    /// Whether any variable whose name begins so was updated.
+    pub(crate) fn has_updated(&self, prefix: &str) -> bool {
+        self.moments.iter().any(|(name, moments)| name.starts_with(prefix) && moments.steps > 0)
     }
 
     /// Forgets the moments of some rows of a variable, e.g. of codebook rows that were replaced.

@@ -5,11 +5,11 @@ use std::sync::Arc;
 
 use candle_core::{DType, Device, Tensor, Var};
 use cola_data::{Batch, ClipSource, Loader};
-use cola_lam::{CODEBOOK, CodeInit, CodeRestart, UsageReport, rows_from_tokens};
-use cola_random::stream;
+use cola_lam::{CODEBOOK, CodeRestart, UsageReport};
 
 use crate::Error;
 use crate::checkpoint::{self, State};
+use crate::codebook;
 use crate::config::{ExperimentConfig, FIRST_BATCHES, Rates};
 use crate::health::{Health, Warning};
 use crate::idm_gradient;
@@ -201,12 +201,9 @@ impl Run {
                         observer.on_phase(&phase, within, self.step)?;
                     }
                 }
-                // Before a held model is read, too. Until it learns, repeating this gives the same rows.
-                if phase.kind.trains().lam
-                    && !self.lam_given
-                    && self.optimizer.steps(&format!("lam.{CODEBOOK}")) == 0
-                {
-                    self.first_codes(&loader)?;
+                // Before a held model is read, too.
+                if phase.kind.trains().lam && !self.lam_given {
+                    codebook::begin(&config, &self.params, &self.optimizer, &loader, &self.device)?;
                 }
                 entered = Some((
                     index,
@@ -312,7 +309,10 @@ impl Run {
         self.params
             .vars(trains)
             .into_iter()
-            .filter(|(_, _, learns)| *learns)
+            .filter(|(name, _, learns)| {
+                *learns
+                    && name.strip_prefix("lam.").is_none_or(|name| self.config.lam.learns_by_gradient(name))
+            })
             .map(|(name, var, _)| {
                 // Decay is for the matrices of linear layers: not for norms, biases, tables, queries or codes.
                 let decays = var.rank() >= 2 && name.ends_with(".weight") && !name.ends_with(CODEBOOK);
@@ -380,61 +380,24 @@ impl Run {
             return Err(diverged("gradient norm", norm));
         }
         window.add_norm(norm);
-        if let (PhaseKind::Lam, Some(tokens), Some(codes)) = (phase.kind, tokens, codes) {
-            self.restart_dead_codes(within, &tokens, &codes)?;
+        if let (Some(tokens), Some(codes)) = (tokens, codes) {
+            let (config, step, remedies) = (&self.config, self.step, &self.config.remedies);
+            if self.trains(phase).lam {
+                codebook::follow(config, &self.params, &tokens, &codes)?;
+            }
+            let restarts = remedies.restart_after > 0 && within < remedies.restart_until;
+            if phase.kind == PhaseKind::Lam && restarts {
+                let found = (&tokens, &codes);
+                codebook::restart(config, &self.params, &mut self.optimizer, &mut self.restart, step, found)?;
+            }
         }
         Ok(told)
-    }
-
-    /// The codebook's first rows, from encoder outputs of the first batches.
-    fn first_codes(&self, loader: &Loader) -> Result<(), Error> {
-        if self.config.lam.code_init != CodeInit::Data {
-            return Ok(());
-        }
-        let system = self.system()?;
-        let tokens = (0..FIRST_BATCHES)
-            .map(|step| Ok(system.lam.tokens(&loader.batch(step, true, &self.device)?.lam_view)?))
-            .collect::<Result<Vec<Tensor>, Error>>()?;
-        let mut rng = stream(self.config.seed, "first-codes", 0, 0);
-        let rows = rows_from_tokens(&Tensor::cat(&tokens, 0)?, self.config.lam.codes, &mut rng)?;
-        self.params.lam.set(CODEBOOK, &rows)?;
-        Ok(())
-    }
-
-    fn restart_dead_codes(&mut self, within: u64, tokens: &Tensor, codes: &Tensor) -> Result<(), Error> {
-        let remedies = &self.config.remedies;
-        if remedies.restart_after == 0 || within >= remedies.restart_until {
-            return Ok(());
-        }
-        let mut dead = self.restart.observe(codes)?;
-        // A small batch has fewer tokens than there may be dead codes; the others come due again.
-        dead.truncate(tokens.elem_count() / self.config.lam.code_dim);
-        if dead.is_empty() {
-            return Ok(());
-        }
-        let mut rng = stream(self.config.seed, "restart", self.step, 0);
-        let rows = rows_from_tokens(tokens, dead.len(), &mut rng)?;
-        if let Some(codebook) = self.params.lam.get(CODEBOOK) {
-            codebook.set(&replace_rows(&codebook.as_detached_tensor(), &dead, &rows)?)?;
-        }
-        self.optimizer.clear_rows(&format!("lam.{CODEBOOK}"), &dead)?;
-        Ok(())
     }
 }
 
 /// Mean norm of the rows of a table.
 fn mean_norm(table: &Tensor) -> candle_core::Result<f64> {
     table.to_dtype(DType::F64)?.sqr()?.sum(candle_core::D::Minus1)?.sqrt()?.mean_all()?.to_scalar()
-}
-
-/// `table` with some rows replaced.
-pub(crate) fn replace_rows(table: &Tensor, rows: &[usize], values: &Tensor) -> candle_core::Result<Tensor> {
-    let mut parts: Vec<Tensor> =
-        (0..table.dim(0)?).map(|row| table.narrow(0, row, 1)).collect::<Result<_, _>>()?;
-    for (index, &row) in rows.iter().enumerate() {
-        parts[row] = values.narrow(0, index, 1)?;
-    }
-    Tensor::cat(&parts, 0)
 }
 
 fn rate_of(rates: &Rates, name: &str) -> f64 {

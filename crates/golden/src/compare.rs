@@ -24,7 +24,7 @@ impl Golden {
     /// may be grouped otherwise than in the file: entries are compared in order.
     pub fn compare(&self, name: &str, found: &Tensor, tolerance: Tolerance) -> Result<()> {
         let expected = self.tensor(name);
-        self.compared.set(self.compared.get() + 1);
+        self.compared.borrow_mut().insert(name.to_string());
         if expected.elem_count() != found.elem_count() {
             self.fail(format!("{name}: shape {:?}, expected {:?}", found.dims(), expected.dims()));
             return Ok(());
@@ -112,6 +112,14 @@ impl Golden {
         }
     }
 
+    /// Notes a failure for every output and every gradient of the file that was not compared so far.
+    pub fn all_compared(&self) {
+        let left: Vec<&str> = ["output.", "grad."].into_iter().flat_map(|kind| self.names(kind)).collect();
+        for name in left.into_iter().filter(|name| !self.compared.borrow().contains(*name)) {
+            self.fail(format!("{name}: not compared"));
+        }
+    }
+
     /// Notes a failed claim that is not a comparison of tensors.
     pub fn fail(&self, what: String) {
         self.failures.borrow_mut().push(what);
@@ -122,7 +130,7 @@ impl Golden {
     /// # Errors
     /// The second line, if a comparison failed or if nothing was compared.
     pub fn verdict(&self) -> std::result::Result<String, String> {
-        if self.compared.get() == 0 {
+        if self.compared.borrow().is_empty() {
             self.fail("nothing was compared".into());
         }
         let failures = self.failures.borrow();

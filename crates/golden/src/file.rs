@@ -1,6 +1,6 @@
 //! One reference file: its tensors, its configuration, its verdicts.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::Path;
 
 use candle_core::{DType, Device, Result, Tensor, Var};
@@ -22,7 +22,7 @@ pub struct Golden {
     config: Value,
     pub(crate) noise: Value,
     pub(crate) worst: std::cell::Cell<f64>,
-    pub(crate) compared: std::cell::Cell<usize>,
+    pub(crate) compared: std::cell::RefCell<BTreeSet<String>>,
     pub(crate) failures: std::cell::RefCell<Vec<String>>,
     pub(crate) dtype: std::cell::Cell<DType>,
     pub(crate) tolerance: std::cell::Cell<Tolerance>,
@@ -52,7 +52,7 @@ impl Golden {
             config: json("config"),
             noise: json("f32_vs_f64"),
             worst: std::cell::Cell::new(0.0),
-            compared: std::cell::Cell::new(0),
+            compared: std::cell::RefCell::default(),
             failures: std::cell::RefCell::default(),
             dtype: std::cell::Cell::new(DType::F32),
             tolerance: std::cell::Cell::new(IN_F32),

@@ -115,6 +115,17 @@ fn a_file_without_any_noise_is_a_failure_too() -> Result<()> {
 }
 
 #[test]
+fn outputs_and_gradients_that_nobody_looked_at_can_be_asked_for() -> Result<()> {
+    let golden = reference();
+    golden.compare("output.y", golden.tensor("output.y"), EXACT)?;
+    golden.all_compared();
+    let message = verdict(golden).expect("a failure");
+    assert!(message.contains("output.exact: not compared"), "{message}");
+    assert!(!message.contains("output.y:"), "{message}");
+    Ok(())
+}
+
+#[test]
 fn nothing_compared_is_a_failure() {
     assert!(verdict(reference()).expect("a failure").contains("nothing was compared"));
 }

@@ -1,8 +1,12 @@
 //! Sizes and choices of a latent action model.
 
+mod quantizer;
+
 use serde::{Deserialize, Serialize};
 
 use crate::error::ConfigError;
+
+pub use quantizer::{CodeUpdate, QuantizerConfig, TokenGradient};
 
 /// More codes than this could not be told apart by an f32 index.
 const MOST_CODES: usize = 1 << 24;
@@ -68,6 +72,9 @@ pub struct LamConfig {
     pub fdm_heads: usize,
     /// The forward dynamics model predicts the difference to the frame that it starts from.
     pub fdm_residual: bool,
+    /// How tokens become codes; stored configurations that do not say have the paper's quantizer.
+    #[serde(default)]
+    pub quantizer: QuantizerConfig,
 }
 
 impl LamConfig {
@@ -93,6 +100,7 @@ impl LamConfig {
             fdm_layers: 12,
             fdm_heads: 12,
             fdm_residual: false,
+            quantizer: QuantizerConfig::default(),
         }
     }
 
@@ -118,6 +126,7 @@ impl LamConfig {
             fdm_layers: 2,
             fdm_heads: 4,
             fdm_residual: true,
+            quantizer: QuantizerConfig::default(),
         }
     }
 
@@ -161,6 +170,7 @@ impl LamConfig {
                 fdm_layers: _,
                 fdm_heads: _,
                 fdm_residual: _,
+                quantizer,
             } = config;
             [
                 ("image", image.to_string()),
@@ -174,6 +184,8 @@ impl LamConfig {
                 ("codes", codes.to_string()),
                 ("readout", format!("{readout:?}").to_lowercase()),
                 ("causal", causal.to_string()),
+                ("quantizer.cosine", quantizer.cosine.to_string()),
+                ("quantizer.levels", format!("{:?}", quantizer.levels)),
             ]
         };
         let pairs = fields(self).into_iter().zip(fields(other));
@@ -225,7 +237,7 @@ impl LamConfig {
                 return Err(ConfigError::Weight { name, value });
             }
         }
-        Ok(())
+        self.quantizer.check(self)
     }
 
     /// [`LamConfig::check`] for constructors that speak candle's errors.

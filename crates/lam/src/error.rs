@@ -50,4 +50,16 @@ pub enum ConfigError {
         /// Its value.
         value: f64,
     },
+    /// A quantizer that cannot exist.
+    #[error("`quantizer.{name}` = {value}, expected {expected}; {mend}")]
+    Quantizer {
+        /// The field below `quantizer`.
+        name: &'static str,
+        /// Its value.
+        value: String,
+        /// What would do.
+        expected: String,
+        /// How to get there.
+        mend: String,
+    },
 }

@@ -1,7 +1,7 @@
 //! The latent action model: what happened between two frames, as one of `codes^tokens` discrete actions.
 //!
 //! - [`Idm`], the inverse dynamics model, reads a clip and writes `tokens` continuous tokens for each transition;
-//! - [`VectorQuantizer`] replaces each token by the nearest row of one shared codebook;
+//! - [`VectorQuantizer`] replaces each token by the nearest row of one shared codebook, or [`ScalarQuantizer`] rounds it;
 //! - [`Fdm`], the forward dynamics model, predicts the next frame from a frame and a latent action. Only the two-stage
 //!   recipe has it: in joint training the video world model takes its place.
 //!
@@ -29,8 +29,8 @@
 //!
 //! Parts: [`LamConfig`]; [`LatentActionModel`] with [`Actions`] and [`VqLosses`]; [`Fdm`]; [`CodebookUsage`] with
 //! [`Usage`] and [`UsageReport`], which tell a healthy codebook from a collapsed one, and [`HealthMonitor`], which says
-//! so; [`CodeRestart`] and [`rows_from_tokens`], which keep
-//! it healthy. The architecture is the one of villa-X, whose sizes and parameter counts fit every number that CoLA-World
+//! so; [`QuantizerConfig`], [`Codebook`], [`CodeRestart`] and [`rows_from_tokens`], which keep it healthy;
+//! [`codebook_version`]. The architecture is the one of villa-X, whose sizes and parameter counts fit every number that CoLA-World
 //! prints about its latent action model.
 //!
 //! Optimizers, training loops, crops and clips are elsewhere; parameters and layers are in `cola-nn`.
@@ -52,15 +52,17 @@ mod usage;
 mod usage_report;
 mod version;
 
-pub use config::{CodeInit, LamConfig, Readout};
+pub use config::{CodeInit, CodeUpdate, LamConfig, QuantizerConfig, Readout, TokenGradient};
 pub use error::ConfigError;
 pub use fdm::Fdm;
 pub use health::{Finding, HealthLimits, HealthMonitor, Place, Symptom};
 pub use idm::Idm;
 pub use model::{Actions, LatentActionModel};
 pub use patch::Pixels;
-pub use quantize::{CODEBOOK, VectorQuantizer, VqLosses};
-pub use restart::{CodeRestart, rows_from_tokens};
+pub use quantize::{
+    CLUSTER_SIZE, CODEBOOK, Codebook, EMBED_AVG, Quantizer, ScalarQuantizer, VectorQuantizer, VqLosses,
+};
+pub use restart::{CodeRestart, replace_rows, rows_from_tokens};
 pub use usage::{CodebookUsage, Usage};
 pub use usage_report::{UsageFigures, UsageReport};
 pub use version::codebook_version;

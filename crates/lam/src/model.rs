@@ -7,7 +7,7 @@ use cola_nn::Compute;
 
 use crate::config::LamConfig;
 use crate::idm::Idm;
-use crate::quantize::{VectorQuantizer, VqLosses};
+use crate::quantize::{Quantizer, VqLosses};
 
 /// The latent actions of a batch of clips of T frames.
 #[derive(Clone, Debug)]
@@ -15,7 +15,7 @@ pub struct Actions {
     /// Before quantization, `(B, T - 1, n, d)`.
     pub tokens: Tensor,
     /// After it, the n tokens one after the other: `(B, T - 1, n·d)`. Values are codebook rows, the gradient goes to
-    /// `tokens` unchanged and not to the codebook.
+    /// `tokens`, unchanged unless [`QuantizerConfig`](crate::QuantizerConfig) says otherwise, and not to the codebook.
     pub embedding: Tensor,
     /// Chosen codebook rows, `(B, T - 1, n)` u32.
     pub codes: Tensor,
@@ -23,16 +23,16 @@ pub struct Actions {
     pub losses: VqLosses,
 }
 
-/// Finds latent actions in video: [`Idm`], then [`VectorQuantizer`].
+/// Finds latent actions in video: [`Idm`], then [`Quantizer`].
 #[derive(Clone, Debug)]
 pub struct LatentActionModel {
     config: LamConfig,
     idm: Idm,
-    quantizer: VectorQuantizer,
+    quantizer: Quantizer,
 }
 
 impl LatentActionModel {
-    /// Parameters `encoder.*` and `vq.embedding.weight`.
+    /// Parameters `encoder.*` and those of [`Quantizer::new`] below `vq`.
     ///
     /// # Errors
     /// A configuration that fails its check, a stored parameter of another shape.
@@ -40,7 +40,7 @@ impl LatentActionModel {
         Ok(Self {
             config: config.clone(),
             idm: Idm::new(config, vb.pp("encoder"))?,
-            quantizer: VectorQuantizer::new(config, vb.pp("vq"))?,
+            quantizer: Quantizer::new(config, vb.pp("vq"))?,
         })
     }
 
@@ -61,7 +61,7 @@ impl LatentActionModel {
     }
 
     /// The quantizer.
-    pub fn quantizer(&self) -> &VectorQuantizer {
+    pub fn quantizer(&self) -> &Quantizer {
         &self.quantizer
     }
 

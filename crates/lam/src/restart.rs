@@ -26,7 +26,8 @@ impl CodeRestart {
     }
 
     /// Takes in the codes of one step, of any shape, and returns the rows that are due, in order; their counters start
-    /// anew. The caller replaces these codebook rows, best by [`rows_from_tokens`], and clears their optimizer moments.
+    /// anew. The caller replaces these codebook rows, best by [`rows_from_tokens`] and
+    /// [`Codebook::replace`](crate::Codebook::replace), and clears their optimizer moments.
     ///
     /// # Errors
     /// A code that the codebook does not have; no counter has moved then.
@@ -71,4 +72,20 @@ pub fn rows_from_tokens(tokens: &Tensor, count: usize, rng: &mut impl Rng) -> Re
     let chosen: Vec<u32> =
         permutation(available, rng).into_iter().take(count).map(|row| row as u32).collect();
     rows.index_select(&Tensor::from_vec(chosen, count, rows.device())?, 0)
+}
+
+/// `table` with some rows (entries of its first dimension) replaced by those of `values`, in order.
+///
+/// # Errors
+/// Values of another shape or fewer than rows, a row that the table does not have.
+pub fn replace_rows(table: &Tensor, rows: &[usize], values: &Tensor) -> Result<Tensor> {
+    let mut parts: Vec<Tensor> =
+        (0..table.dim(0)?).map(|row| table.narrow(0, row, 1)).collect::<Result<_>>()?;
+    for (index, &row) in rows.iter().enumerate() {
+        match parts.get_mut(row) {
+            Some(part) => *part = values.narrow(0, index, 1)?,
+            None => candle_core::bail!("row {row}, the table has {}", table.dim(0)?),
+        }
+    }
+    Tensor::cat(&parts, 0)
 }

@@ -151,6 +151,13 @@ impl ExperimentConfig {
                 ),
             ),
             (
+                !self.lam.quantizer.is_scalar() || self.remedies.restart_after == 0,
+                format!(
+                    "remedies.restart_after is {}; with lam.quantizer.levels there are no codes to restart: set 0",
+                    self.remedies.restart_after
+                ),
+            ),
+            (
                 self.evaluation.horizon > 0 && self.evaluation.batch > 0 && self.evaluation.steps > 0,
                 "evaluation.horizon, evaluation.batch and evaluation.steps must be at least 1".into(),
             ),

@@ -1,7 +1,7 @@
 //! In what a configuration departs from the paper: words for what changes the method, then every value.
 
 use cola_flow::Shift;
-use cola_lam::{CodeInit, Readout};
+use cola_lam::{CodeInit, CodeUpdate, Readout, TokenGradient};
 
 use crate::Error;
 use crate::config::ExperimentConfig;
@@ -18,7 +18,7 @@ impl ExperimentConfig {
     /// # Errors
     /// None in practice: every field has a TOML form.
     pub fn deviations(&self) -> Result<Vec<String>, Error> {
-        let remedies = &self.remedies;
+        let (remedies, quantizer) = (&self.remedies, &self.lam.quantizer);
         let mut lines = vec![
             format!(
                 "latents are blocks of {0} x {0} pixels through a fixed transform instead of the video VAE",
@@ -54,6 +54,26 @@ impl ExperimentConfig {
             ),
         );
         note(self.lam.code_init == CodeInit::Data, "first codes are encoder outputs".into());
+        note(
+            quantizer.update == CodeUpdate::Ema,
+            format!("codes follow a moving average (decay {}) instead of the codebook loss", quantizer.decay),
+        );
+        note(quantizer.cosine, "tokens and codes are compared and used as unit vectors".into());
+        note(
+            quantizer.gradient == TokenGradient::Rotation,
+            "gradients pass the quantizer by the rotation trick instead of straight through".into(),
+        );
+        note(
+            quantizer.entropy_weight > 0.0,
+            format!(
+                "entropy penalty on the choice of codes ({}, temperature {})",
+                quantizer.entropy_weight, quantizer.entropy_temperature
+            ),
+        );
+        note(
+            quantizer.is_scalar(),
+            format!("finite scalar quantization with levels {:?} instead of a codebook", quantizer.levels),
+        );
         note(
             self.lam.readout != Readout::Mean,
             format!("IDM read-out `{:?}` instead of `Mean`", self.lam.readout),

@@ -4,6 +4,7 @@ mod bad_input;
 mod compute;
 mod health;
 mod phases;
+mod remedies;
 mod resume;
 mod support;
 mod two_stage;

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::Command;
 
 use candle_core::Device;
-use cola_coevolve::{Error, HeldOut, Observer, Phase, Record, Run, checkpoint};
+use cola_coevolve::{Error, ExperimentConfig, HeldOut, Observer, Phase, Record, Run, checkpoint};
 
 /// Every byte of a checkpoint, by file.
 fn bytes(folder: &Path) -> BTreeMap<String, Vec<u8>> {
@@ -44,24 +44,23 @@ impl Observer for StopAfter {
     }
 }
 
-#[test]
-fn resuming_in_the_middle_of_each_phase_equals_never_stopping() {
-    let config = crate::support::config(crate::support::EVERY_PHASE);
+/// Trains `config` through, then again with a stop and a resume at each of `stops`: parameters, moments, state and
+/// records must be the same bits.
+pub(crate) fn resuming_equals_never_stopping(config: &ExperimentConfig, stops: &[u64]) {
     let clips = crate::support::clips(3);
     let held_out =
-        HeldOut::new(&*crate::support::clips(3), 16, &config, &Device::Cpu).expect("held-out clips");
+        HeldOut::new(&*crate::support::clips(3), 16, config, &Device::Cpu).expect("held-out clips");
     let root = tempfile::tempdir().expect("a folder");
     let through = root.path().join("through");
     let mut watcher = StopAfter { left: u64::MAX, records: Vec::new() };
-    let mut run = Run::new(&config, &Device::Cpu).expect("a run");
+    let mut run = Run::new(config, &Device::Cpu).expect("a run");
     run.fit_codec(&clips).expect("a codec");
     run.train(&clips, Some(&held_out), &through, &mut [&mut watcher]).expect("training");
     let (expected, records) = (newest(&through), watcher.records);
 
-    // 4, 12, 20 and 28 end phases; these steps lie inside PRE, LAM, WARM (held and not), E2E and WM.
-    for stop in [5, 10, 13, 18, 26, 30] {
+    for &stop in stops {
         let folder = root.path().join(format!("stop-{stop}"));
-        let mut run = Run::new(&config, &Device::Cpu).expect("a run");
+        let mut run = Run::new(config, &Device::Cpu).expect("a run");
         run.fit_codec(&clips).expect("a codec");
         let mut first = StopAfter { left: stop, records: Vec::new() };
         run.train(&clips, Some(&held_out), &folder, &mut [&mut first]).expect_err("it was to stop");
@@ -76,6 +75,13 @@ fn resuming_in_the_middle_of_each_phase_equals_never_stopping() {
         joined.extend(second.records);
         assert_eq!(joined, records, "records of the run stopped after step {stop}");
     }
+}
+
+#[test]
+fn resuming_in_the_middle_of_each_phase_equals_never_stopping() {
+    // 4, 12, 20 and 28 end phases; these steps lie inside PRE, LAM, WARM (held and not), E2E and WM.
+    let config = crate::support::config(crate::support::EVERY_PHASE);
+    resuming_equals_never_stopping(&config, &[5, 10, 13, 18, 26, 30]);
 }
 
 #[test]

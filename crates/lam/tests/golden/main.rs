@@ -1,9 +1,12 @@
 //! Reference values of the public implementations: outputs of every layer, losses, all gradients, codebook metrics.
 
 mod metrics;
+mod moving;
 mod patches;
 mod pooled;
 mod quantizer;
+mod rotation;
+mod scalar;
 
 use candle_core::DType;
 use cola_golden::Tolerance;
@@ -22,7 +25,16 @@ fn every_reference_file_agrees() {
             pooled::compare(golden, DType::F64)?;
             pooled::compare(golden, DType::F32)
         }
-        "vector-quantizer" if golden.config()["entropy"].is_null() => quantizer::compare(golden),
+        "vector-quantizer" => {
+            quantizer::compare(golden, DType::F64)?;
+            quantizer::compare(golden, DType::F32)
+        }
+        "vq-ema" => moving::compare(golden),
+        "vq-rotation-trick" => {
+            rotation::compare(golden, DType::F64)?;
+            rotation::compare(golden, DType::F32)
+        }
+        "fsq" => scalar::compare(golden),
         "codebook-metrics" => metrics::compare(golden),
         "dead-code counters" => metrics::restarts(golden),
         "patch order, normalisation, position tables" => patches::compare(golden),

@@ -2,7 +2,7 @@
 
 use candle_core::{DType, Device, Result, Tensor, Var};
 use cola_golden::{Golden, Tolerance};
-use cola_lam::{CodeInit, Fdm, LamConfig, LatentActionModel, Pixels, Readout};
+use cola_lam::{CodeInit, Fdm, LamConfig, LatentActionModel, Pixels, QuantizerConfig, Readout};
 use cola_nn::Params;
 
 use crate::{EXACT, NOISE_FACTOR};
@@ -28,6 +28,7 @@ pub(crate) fn compare(golden: &Golden, dtype: DType) -> Result<()> {
         fdm_layers: golden.int("decoder_depth"),
         fdm_heads: golden.int("decoder_heads"),
         fdm_residual: false,
+        quantizer: QuantizerConfig::default(),
     };
     let noise =
         |key: &str| NOISE_FACTOR * golden.config()["measured_f32_vs_f64"][key].as_f64().unwrap_or(0.0);
