@@ -8,6 +8,7 @@ const KINDS: &[(&str, &str, &str)] = &[
     ("latent-action-model", "code-restart", "cola-lam"),
     ("latent-action-model", "codebook-metrics", "cola-lam"),
     ("latent-action-model", "lam-pooled-", "cola-lam"),
+    ("latent-action-model", "lam-prompt-", "cola-lam"),
     ("latent-action-model", "patch-and-position", "cola-lam"),
     ("latent-action-model", "vq-single-", "cola-lam"),
     ("latent-action-model", "vq-two-token-", "cola-lam"),

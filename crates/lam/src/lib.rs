@@ -29,23 +29,25 @@
 //!
 //! Parts: [`LamConfig`]; [`LatentActionModel`] with [`Actions`] and [`VqLosses`]; [`Fdm`]; [`CodebookUsage`] with
 //! [`Usage`], which tells a healthy codebook from a collapsed one; [`CodeRestart`] and [`rows_from_tokens`], which keep
-//! it healthy. The architecture is the one of villa-X, whose sizes and parameter counts fit every number that CoLA-World
-//! prints about its latent action model.
+//! it healthy; [`SlidingActions`] for videos longer than a clip. The architecture is the one of villa-X, whose sizes and
+//! parameter counts fit every number that CoLA-World prints about its latent action model. [`Readout::Prompt`] is the
+//! other reading of public code, made of [`PromptEncoder`] and [`PromptDecoder`], and [`VariationalActionModel`] its
+//! form with a continuous action.
 //!
 //! Optimizers, training loops, crops and clips are elsewhere; parameters and layers are in `cola-nn`.
 
-mod attention;
-mod block;
 mod config;
 mod error;
 mod fdm;
 mod idm;
 mod model;
 mod patch;
-mod pool;
+mod pooled;
 mod precision;
+mod prompt;
 mod quantize;
 mod restart;
+mod slide;
 mod usage;
 
 pub use config::{CodeInit, LamConfig, Readout};
@@ -54,6 +56,11 @@ pub use fdm::Fdm;
 pub use idm::Idm;
 pub use model::{Actions, LatentActionModel};
 pub use patch::Pixels;
+pub use prompt::{
+    ActionInput, Posterior, PromptConfig, PromptDecoder, PromptEncoder, VariationalActionModel,
+    VariationalConfig, VariationalLosses,
+};
 pub use quantize::{CODEBOOK, VectorQuantizer, VqLosses};
 pub use restart::{CodeRestart, rows_from_tokens};
+pub use slide::{ActionSequence, SlidingActions};
 pub use usage::{CodebookUsage, Usage};

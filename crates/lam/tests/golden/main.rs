@@ -3,7 +3,9 @@
 mod metrics;
 mod patches;
 mod pooled;
+mod prompt;
 mod quantizer;
+mod seen;
 
 use candle_core::DType;
 use cola_golden::Tolerance;
@@ -21,6 +23,14 @@ fn every_reference_file_agrees() {
         "lam pooled-query reading" => {
             pooled::compare(golden, DType::F64)?;
             pooled::compare(golden, DType::F32)
+        }
+        "lam prompt-token reading, VQ" => {
+            prompt::compare(golden, DType::F64)?;
+            prompt::compare(golden, DType::F32)
+        }
+        kind if kind.starts_with("lam prompt-token reading, rotary") => {
+            prompt::compare_variational(golden, DType::F64)?;
+            prompt::compare_variational(golden, DType::F32)
         }
         "vector-quantizer" if golden.config()["entropy"].is_null() => quantizer::compare(golden),
         "codebook-metrics" => metrics::compare(golden),
