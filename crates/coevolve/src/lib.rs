@@ -56,8 +56,8 @@ pub use optim::{AdamW, OptimizerConfig, Update, WarmupRule};
 pub use plan::{Phase, PhaseKind, Plan, PlanError, Trains};
 pub use step::{Key, Step, lam_step, world_step};
 pub use study::adapter::{
-    Accuracy, Adapter, AdapterConfig, AdapterNet, AdapterReport, Choice, CodeLogits, CodeUsage, Latents,
-    Majority, Predicted, Target,
+    Accuracy, Adapter, AdapterConfig, AdapterNet, AdapterReport, Choice, CodeLogits, Latents, Majority,
+    Predicted, Target,
 };
 pub use study::probe::{
     DimensionFit, Fit, Head, Probe, ProbeConfig, ProbeInput, ProbeReport, ProbeRow, Ridge, RowKind, probe,

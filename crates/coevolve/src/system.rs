@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use candle_core::{DType, Device, Result, Tensor, Var};
+use candle_core::{DType, Device, Result, Var};
 use cola_dit_world::{ActionConditioner, DitWorld, SpaceToDepth, WorldModel};
 use cola_lam::{Fdm, LatentActionModel};
 use cola_nn::Params;
@@ -139,38 +139,5 @@ impl System {
                     .computing(config.compute),
             },
         })
-    }
-
-    /// Latent actions `(B, T - 1, action_dim)` and their codes `(B, T - 1, tokens)` of clips of any length, see
-    /// [`System::tokens_long`].
-    ///
-    /// # Errors
-    /// A video of one frame.
-    pub fn infer_long(&self, video: &Tensor, frames: usize) -> Result<(Tensor, Tensor)> {
-        let actions = self.lam.quantize(&self.tokens_long(video, frames)?)?;
-        Ok((actions.embedding, actions.codes))
-    }
-
-    /// Tokens before quantization `(B, T - 1, tokens, code_dim)` of clips of any length: windows of `frames` frames, as in
-    /// training, each contributing its last transition (the first one all of them).
-    ///
-    /// # Errors
-    /// A video of one frame.
-    pub fn tokens_long(&self, video: &Tensor, frames: usize) -> Result<Tensor> {
-        let (b, t, colours, height, width) = video.dims5()?;
-        let frames = frames.min(t);
-        let windows: Vec<Tensor> =
-            (0..=t - frames).map(|first| video.narrow(1, first, frames)).collect::<Result<_>>()?;
-        let stacked =
-            Tensor::stack(&windows, 1)?.reshape((b * windows.len(), frames, colours, height, width))?;
-        let tokens = self.lam.tokens(&stacked)?;
-        let (_, transitions, count, size) = tokens.dims4()?;
-        let tokens = tokens.reshape((b, windows.len(), transitions, count, size))?;
-        let first = tokens.narrow(1, 0, 1)?.squeeze(1)?;
-        if windows.len() == 1 {
-            return Ok(first);
-        }
-        let later = tokens.narrow(1, 1, windows.len() - 1)?.narrow(2, transitions - 1, 1)?.squeeze(2)?;
-        Tensor::cat(&[first, later], 1)
     }
 }

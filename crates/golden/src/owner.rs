@@ -10,6 +10,7 @@ const KINDS: &[(&str, &str, &str)] = &[
     ("latent-action-model", "codebook-metrics", "cola-lam"),
     ("latent-action-model", "fsq-", "cola-lam"),
     ("latent-action-model", "lam-pooled-", "cola-lam"),
+    ("latent-action-model", "lam-prompt-", "cola-lam"),
     ("latent-action-model", "linear-probe", "cola-coevolve"),
     ("latent-action-model", "lr-schedule", "cola-coevolve"),
     ("latent-action-model", "patch-and-position", "cola-lam"),

@@ -19,6 +19,9 @@ pub enum Readout {
     Mean,
     /// `y_{t+1} - y_t`: holds the motion from the start, which small models need.
     Difference,
+    /// Nothing pooled: prompt tokens in front of each frame's patches are read at the later frame (UniVLA). The forward
+    /// model is of the same kind.
+    Prompt,
 }
 
 /// Where the codebook's first rows come from.
@@ -210,9 +213,7 @@ impl LamConfig {
             ("code_dim", self.code_dim, 1),
             ("codes", self.codes, 2),
         ] {
-            if value < least {
-                return Err(ConfigError::Least { name, value, least });
-            }
+            ConfigError::least(name, value, least)?;
         }
         for (divisor_name, divisor, name, value) in [
             ("patch", self.patch, "image", self.image),
@@ -220,8 +221,9 @@ impl LamConfig {
             ("map_heads", self.map_heads, "dim", self.dim),
             ("fdm_heads", self.fdm_heads, "dim", self.dim),
         ] {
-            if divisor == 0 || !value.is_multiple_of(divisor) {
-                return Err(ConfigError::Divide { divisor_name, divisor, name, value });
+            // The prompt reading pools nothing.
+            if divisor_name != "map_heads" || self.readout != Readout::Prompt {
+                ConfigError::divide((divisor_name, divisor), (name, value))?;
             }
         }
         if !self.dim.is_multiple_of(4) {
@@ -233,9 +235,7 @@ impl LamConfig {
         for (name, value) in
             [("codebook_weight", self.codebook_weight), ("commitment_weight", self.commitment_weight)]
         {
-            if !(value.is_finite() && value >= 0.0) {
-                return Err(ConfigError::Weight { name, value });
-            }
+            ConfigError::weight(name, value)?;
         }
         self.quantizer.check(self)
     }

@@ -42,6 +42,24 @@ pub enum ConfigError {
         /// The most that works.
         most: usize,
     },
+    /// Heads whose channels rotary positions cannot pair.
+    #[error(
+        "`dim` = {dim} over `heads` = {heads} is an odd head size, rotary positions turn pairs of channels"
+    )]
+    OddHead {
+        /// The width.
+        dim: usize,
+        /// The heads.
+        heads: usize,
+    },
+    /// A number that must be positive.
+    #[error("`{name}` = {value}, it must be finite and positive")]
+    Positive {
+        /// The field.
+        name: &'static str,
+        /// Its value.
+        value: f64,
+    },
     /// A loss weight that is negative or not finite.
     #[error("`{name}` = {value}, a loss weight is finite and not negative")]
     Weight {
@@ -62,4 +80,25 @@ pub enum ConfigError {
         /// How to get there.
         mend: String,
     },
+}
+
+impl ConfigError {
+    /// A size that has a least value.
+    pub(crate) fn least(name: &'static str, value: usize, least: usize) -> Result<(), Self> {
+        if value < least { Err(Self::Least { name, value, least }) } else { Ok(()) }
+    }
+
+    /// A size that another one, named first, must divide.
+    pub(crate) fn divide(divisor: (&'static str, usize), of: (&'static str, usize)) -> Result<(), Self> {
+        let ((divisor_name, divisor), (name, value)) = (divisor, of);
+        if divisor == 0 || !value.is_multiple_of(divisor) {
+            return Err(Self::Divide { divisor_name, divisor, name, value });
+        }
+        Ok(())
+    }
+
+    /// The weight of a loss.
+    pub(crate) fn weight(name: &'static str, value: f64) -> Result<(), Self> {
+        if value.is_finite() && value >= 0.0 { Ok(()) } else { Err(Self::Weight { name, value }) }
+    }
 }

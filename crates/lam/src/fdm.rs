@@ -1,93 +1,59 @@
 //! The forward dynamics model.
 
 use candle_core::{D, Result, Tensor};
-use candle_nn::init::Init;
 use candle_nn::var_builder::VarBuilder;
-use cola_nn::{Compute, GatedMlp, Linear, RmsNorm, gate_add, recompute};
+use cola_nn::Compute;
 
-use crate::attention::Attention;
-use crate::config::LamConfig;
-use crate::patch::{PatchEmbed, Pixels};
+use crate::config::{LamConfig, Readout};
+use crate::patch::Pixels;
+use crate::pooled::PooledDecoder;
 use crate::precision::at_least_f32;
+use crate::prompt::{ActionInput, PromptConfig, PromptDecoder};
 
-/// Start of the vectors that scale a branch.
-const LAYER_SCALE: f64 = 0.1;
 /// A batch in which nothing moves has a motion energy of zero; this keeps its weights finite.
 const STILL: f64 = 1e-12;
 
-/// `x += gamma1 * Attention(RMS(x))`, `x += gamma2 * MLP(RMS(x))`; the feed-forward layer is gated with SiLU.
-#[derive(Clone, Debug)]
-struct FdmBlock {
-    attention_norm: RmsNorm,
-    attention: Attention,
-    attention_scale: Tensor,
-    mlp_norm: RmsNorm,
-    mlp: GatedMlp,
-    mlp_scale: Tensor,
-}
-
-impl FdmBlock {
-    /// Parameters `pre_norm_attn`, `attn`, `layer_scale_attn.gamma`, `pre_norm_mlp`, `mlp.0.project`, `mlp.2`,
-    /// `layer_scale_mlp.gamma`.
-    fn new(config: &LamConfig, vb: VarBuilder) -> Result<Self> {
-        let dim = config.dim;
-        let scale = |name: &str| vb.pp(name).get_with_hints(dim, "gamma", Init::Const(LAYER_SCALE));
-        Ok(Self {
-            attention_norm: RmsNorm::new(dim, vb.pp("pre_norm_attn"))?,
-            attention: Attention::normed(dim, config.fdm_heads, vb.pp("attn"))?,
-            attention_scale: scale("layer_scale_attn")?,
-            mlp_norm: RmsNorm::new(dim, vb.pp("pre_norm_mlp"))?,
-            mlp: GatedMlp::new(dim, 4 * dim, vb.pp("mlp.0.project"), vb.pp("mlp.2"))?,
-            mlp_scale: scale("layer_scale_mlp")?,
-        })
-    }
-
-    /// `(M, L, D)` to the same shape.
-    fn forward(&self, x: &Tensor) -> Result<Tensor> {
-        let normed = self.attention_norm.forward(x)?;
-        let x = gate_add(x, &self.attention_scale, &self.attention.forward(&normed, &normed)?)?;
-        let branch = self.mlp.forward(&self.mlp_norm.forward(&x)?)?;
-        gate_add(&x, &self.mlp_scale, &branch)
-    }
-}
-
 /// Predicts frame `t + 1` from frame `t` and the latent action between them: a spatial transformer over the frame's
-/// patches and one token made of the action (paper section 3.1; blocks as in villa-X, which fits the paper's 0.12 B).
+/// patches and the action (paper section 3.1). With a pooled [`Readout`] the action is one token and the blocks are those
+/// of villa-X, which fit the paper's 0.12 B; with [`Readout::Prompt`] it is `n` tokens and the blocks are UniVLA's.
 ///
 /// Frames are true ones throughout (teacher forcing); predictions are normalised pixel patches, see [`Pixels`].
 #[derive(Clone, Debug)]
 pub struct Fdm {
     pixels: Pixels,
-    embed: PatchEmbed,
-    action: Linear,
-    layers: Vec<FdmBlock>,
-    norm: RmsNorm,
-    head: Linear,
+    reading: Reading,
     residual: bool,
-    action_dim: usize,
+    action: [usize; 2],
     compute: Compute,
 }
 
+#[derive(Clone, Debug)]
+enum Reading {
+    Pooled(PooledDecoder),
+    Prompt(PromptDecoder),
+}
+
 impl Fdm {
-    /// Parameters `decoder.{embed, action_embed, layers.i, norm, pred_head}`.
+    /// Parameters `decoder.{embed, action_embed, layers.i, norm, pred_head}`; with [`Readout::Prompt`] those of
+    /// [`PromptDecoder`].
     ///
     /// # Errors
     /// A configuration that fails its check, a stored parameter of another shape.
     pub fn new(config: &LamConfig, vb: VarBuilder) -> Result<Self> {
         config.checked()?;
-        let (vb, dim) = (vb.pp("decoder"), config.dim);
-        let layers = vb.pp("layers");
         Ok(Self {
             pixels: Pixels::new(config, vb.dtype(), vb.device())?,
-            embed: PatchEmbed::new(config, vb.pp("embed"))?,
-            action: Linear::new(config.action_dim(), dim, vb.pp("action_embed"))?,
-            layers: (0..config.fdm_layers)
-                .map(|layer| FdmBlock::new(config, layers.pp(layer)))
-                .collect::<Result<_>>()?,
-            norm: RmsNorm::new(dim, vb.pp("norm"))?,
-            head: Linear::new(dim, config.patch_values(), vb.pp("pred_head"))?,
+            reading: match config.readout {
+                Readout::Mean | Readout::Difference => {
+                    Reading::Pooled(PooledDecoder::new(config, vb.pp("decoder"))?)
+                }
+                Readout::Prompt => {
+                    let shape = PromptConfig::fdm(config);
+                    Reading::Prompt(PromptDecoder::new(&shape, ActionInput::Tokens, vb)?)
+                }
+            },
             residual: config.fdm_residual,
-            action_dim: config.action_dim(),
+            action: [config.tokens, config.code_dim],
             compute: Compute::default(),
         })
     }
@@ -111,7 +77,8 @@ impl Fdm {
         self.predict_with(video, actions, &mut |_, _| {})
     }
 
-    /// [`Fdm::predict`] that shows `layer0`, `layer1`, .. to `observe`, all `(B·(T-1), 1 + N, D)`, the action first.
+    /// [`Fdm::predict`] that shows `layer0`, `layer1`, .. to `observe`, all `(B·(T-1), 1 + N, D)`, the action first; in
+    /// the prompt reading `block0`, `block1`, .. `(B, T - 1, n + N, D)`.
     ///
     /// # Errors
     /// As [`Fdm::predict`].
@@ -167,36 +134,29 @@ impl Fdm {
     ) -> Result<Tensor> {
         let clips = frames.dim(0)?;
         let steps = transitions(frames)?;
-        if actions.dims() != [clips, steps, self.action_dim] {
+        let [tokens, size] = self.action;
+        if actions.dims() != [clips, steps, tokens * size] {
             candle_core::bail!(
                 "actions of shape {:?}, a video of shape {:?} has transitions of shape {:?}",
                 actions.dims(),
                 frames.dims(),
-                [clips, steps, self.action_dim]
+                [clips, steps, tokens * size]
             );
         }
         let given = frames.narrow(1, 0, steps)?;
-        let kernels = self.compute.dtype.cast(&self.pixels.kernels(&given)?)?;
-        let patches = self.embed.place(&self.embed.project(&kernels)?)?;
-        let count = patches.dim(1)?;
-        let actions = self.compute.dtype.cast(actions)?.reshape((clips * steps, 1, self.action_dim))?;
-        let action = self.action.forward(&actions)?;
-        let mut x = Tensor::cat(&[action, patches], 1)?;
-        for (index, layer) in self.layers.iter().enumerate() {
-            x = self.run(layer, &x)?;
-            observe(&format!("layer{index}"), &x);
-        }
-        let found = self.head.forward(&self.norm.forward(&x.narrow(1, 1, count)?)?)?;
-        let found = found.to_dtype(frames.dtype())?.reshape((clips, steps, count, ()))?;
+        let found = match &self.reading {
+            Reading::Pooled(decoder) => {
+                let actions = actions.reshape((clips * steps, 1, tokens * size))?;
+                decoder.forward(&self.pixels.kernels(&given)?, &actions, self.compute, observe)?
+            }
+            Reading::Prompt(decoder) => {
+                let actions = actions.reshape((clips, steps, tokens, size))?;
+                decoder.forward(&self.pixels.patches(&given)?, &actions, self.compute, observe)?
+            }
+        };
+        let (count, values) = (found.dim(D::Minus2)?, found.dim(D::Minus1)?);
+        let found = found.to_dtype(frames.dtype())?.reshape((clips, steps, count, values))?;
         if self.residual { found + self.pixels.patches(&given)? } else { Ok(found) }
-    }
-
-    fn run(&self, layer: &FdmBlock, x: &Tensor) -> Result<Tensor> {
-        if !self.compute.recompute {
-            return layer.forward(x);
-        }
-        let layer = layer.clone();
-        recompute([x], move |[x]| layer.forward(x))
     }
 }
 

@@ -2,46 +2,45 @@
 
 use candle_core::{Result, Tensor};
 use candle_nn::var_builder::VarBuilder;
-use cola_nn::{Compute, RmsNorm, recompute, sinusoid};
+use cola_nn::Compute;
 
-use crate::block::Block;
 use crate::config::{LamConfig, Readout};
-use crate::patch::{PatchEmbed, Pixels};
-use crate::pool::Pool;
+use crate::patch::Pixels;
+use crate::pooled::PooledEncoder;
+use crate::prompt::{PromptConfig, PromptEncoder};
 
-/// Reads what happened between consecutive frames: a space-time transformer over patches, then attention pooling over
-/// each pair of neighbouring frames (paper section 3.1; details as in villa-X).
+/// Reads what happened between consecutive frames: a space-time transformer over patches that sees no later frame, and
+/// one of the readings of [`Readout`] (paper section 3.1; details as in villa-X or UniVLA).
 #[derive(Clone, Debug)]
 pub struct Idm {
     pixels: Pixels,
-    embed: PatchEmbed,
-    frame_positions: Tensor,
-    layers: Vec<Block>,
-    norm: RmsNorm,
-    pool: Pool,
-    readout: Readout,
+    reading: Reading,
+    max_frames: usize,
     compute: Compute,
 }
 
+#[derive(Clone, Debug)]
+enum Reading {
+    Pooled(PooledEncoder),
+    Prompt(PromptEncoder),
+}
+
 impl Idm {
-    /// Parameters `embed`, `layers.i`, `norm`, `map_block`.
+    /// Parameters `embed`, `layers.i`, `norm`, `map_block`; with [`Readout::Prompt`] those of [`PromptEncoder`].
     ///
     /// # Errors
     /// A configuration that fails its check, a stored parameter of another shape.
     pub fn new(config: &LamConfig, vb: VarBuilder) -> Result<Self> {
         config.checked()?;
-        let frames: Vec<f64> = (0..config.max_frames).map(|frame| frame as f64).collect();
-        let layers = vb.pp("layers");
         Ok(Self {
             pixels: Pixels::new(config, vb.dtype(), vb.device())?,
-            embed: PatchEmbed::new(config, vb.pp("embed"))?,
-            frame_positions: sinusoid::line_table(&frames, config.dim, vb.dtype(), vb.device())?,
-            layers: (0..config.layers)
-                .map(|layer| Block::new(config, layers.pp(layer)))
-                .collect::<Result<_>>()?,
-            norm: RmsNorm::new(config.dim, vb.pp("norm"))?,
-            pool: Pool::new(config, vb.pp("map_block"))?,
-            readout: config.readout,
+            reading: match config.readout {
+                Readout::Mean | Readout::Difference => Reading::Pooled(PooledEncoder::new(config, vb)?),
+                Readout::Prompt => {
+                    Reading::Prompt(PromptEncoder::new(&PromptConfig::idm(config), config.causal, vb)?)
+                }
+            },
+            max_frames: config.max_frames,
             compute: Compute::default(),
         })
     }
@@ -53,7 +52,8 @@ impl Idm {
     }
 
     /// Latent actions before quantization. Action `t` leads from frame `t` to frame `t + 1` and, with
-    /// `config.causal`, sees frames `0..=t + 1` only: a clip cut shorter has the same earlier actions.
+    /// `config.causal`, sees frames `0..=t + 1` only: a clip cut shorter has the same earlier actions, on the CPU in f32
+    /// to the last bit.
     ///
     /// # Shapes
     /// - `video`: `(B, T, 3, H, W)`, pixels in `[0, 1]`, `2 <= T <= config.max_frames`, `H = W = config.image`
@@ -66,50 +66,33 @@ impl Idm {
     }
 
     /// [`Idm::forward`] that shows its intermediate results to `observe`, each with its name: `patch_embed` (before
-    /// the positions), `layer0`, `layer1`, .. and `norm`, all `(B·T, N, D)`; `pooled` `(B·(T-1), N, D)`; `tokens` `(B·(T-1), n, d)`.
+    /// the positions), `layer0`, `layer1`, .. and `norm`, all `(B·T, N, D)`; `pooled` `(B·(T-1), N, D)`. The prompt
+    /// reading has `block0`, `block1`, .. `(B, T, n + N, D)` instead. Both: `tokens` `(B, T - 1, n, d)`.
     ///
     /// # Errors
     /// As [`Idm::forward`].
     pub fn forward_with(&self, video: &Tensor, observe: &mut impl FnMut(&str, &Tensor)) -> Result<Tensor> {
         let frames = self.pixels.normalise(video)?;
         let (clips, length, ..) = frames.dims5()?;
-        let most = self.frame_positions.dim(0)?;
-        if !(2..=most).contains(&length) {
+        if !(2..=self.max_frames).contains(&length) {
             candle_core::bail!(
-                "a clip of {length} frames has no latent actions here: 2 to {most} frames are read"
+                "a clip of {length} frames has no latent actions here: 2 to {} frames are read",
+                self.max_frames
             );
         }
-        let kernels = self.compute.dtype.cast(&self.pixels.kernels(&frames)?)?;
-        let projected = self.embed.project(&kernels)?;
-        observe("patch_embed", &projected);
-        let mut y = self.embed.place(&projected)?;
-        let positions = self.frame_positions.narrow(0, 0, length)?;
-        for (index, layer) in self.layers.iter().enumerate() {
-            y = self.run(layer, &y, length, (index == 0).then_some(&positions))?;
-            observe(&format!("layer{index}"), &y);
-        }
-        let y = self.norm.forward(&y)?;
-        observe("norm", &y);
-        let (_, patches, dim) = y.dims3()?;
-        let y = y.reshape((clips, length, patches, dim))?;
-        let (before, after) = (y.narrow(1, 0, length - 1)?, y.narrow(1, 1, length - 1)?);
-        let features = match self.readout {
-            Readout::Mean => ((before + after)? * 0.5)?,
-            Readout::Difference => (after - before)?,
+        let tokens = match &self.reading {
+            Reading::Pooled(encoder) => {
+                let tokens =
+                    encoder.forward(&self.pixels.kernels(&frames)?, length, self.compute, observe)?;
+                let (_, count, size) = tokens.dims3()?;
+                tokens.reshape((clips, length - 1, count, size))?
+            }
+            Reading::Prompt(encoder) => {
+                encoder.forward(&self.pixels.patches(&frames)?, self.compute, observe)?
+            }
         };
-        let features = features.reshape((clips * (length - 1), patches, dim))?;
-        observe("pooled", &features);
-        let tokens = self.pool.forward(&features)?.to_dtype(frames.dtype())?;
+        let tokens = tokens.to_dtype(frames.dtype())?;
         observe("tokens", &tokens);
-        let (_, count, size) = tokens.dims3()?;
-        tokens.reshape((clips, length - 1, count, size))
-    }
-
-    fn run(&self, layer: &Block, y: &Tensor, length: usize, positions: Option<&Tensor>) -> Result<Tensor> {
-        if !self.compute.recompute {
-            return layer.forward(y, length, positions);
-        }
-        let (layer, positions) = (layer.clone(), positions.cloned());
-        recompute([y], move |[y]| layer.forward(y, length, positions.as_ref()))
+        Ok(tokens)
     }
 }

@@ -30,13 +30,13 @@
 //! Parts: [`LamConfig`]; [`LatentActionModel`] with [`Actions`] and [`VqLosses`]; [`Fdm`]; [`CodebookUsage`] with
 //! [`Usage`] and [`UsageReport`], which tell a healthy codebook from a collapsed one, and [`HealthMonitor`], which says
 //! so; [`QuantizerConfig`], [`Codebook`], [`CodeRestart`] and [`rows_from_tokens`], which keep it healthy;
-//! [`codebook_version`]. The architecture is the one of villa-X, whose sizes and parameter counts fit every number that CoLA-World
-//! prints about its latent action model.
+//! [`SlidingActions`] for videos longer than a clip; [`codebook_version`]. The architecture is the one of villa-X, whose
+//! sizes and parameter counts fit every number that CoLA-World prints about its latent action model. [`Readout::Prompt`]
+//! is the other reading of public code, made of [`PromptEncoder`] and [`PromptDecoder`], and [`VariationalActionModel`]
+//! its form with a continuous action.
 //!
 //! Optimizers, training loops, crops and clips are elsewhere; parameters and layers are in `cola-nn`.
 
-mod attention;
-mod block;
 mod config;
 mod error;
 mod fdm;
@@ -44,10 +44,12 @@ mod health;
 mod idm;
 mod model;
 mod patch;
-mod pool;
+mod pooled;
 mod precision;
+mod prompt;
 mod quantize;
 mod restart;
+mod slide;
 mod usage;
 mod usage_report;
 mod version;
@@ -59,10 +61,15 @@ pub use health::{Finding, HealthLimits, HealthMonitor, Place, Symptom};
 pub use idm::Idm;
 pub use model::{Actions, LatentActionModel};
 pub use patch::Pixels;
+pub use prompt::{
+    ActionInput, Posterior, PromptConfig, PromptDecoder, PromptEncoder, VariationalActionModel,
+    VariationalConfig, VariationalLosses,
+};
 pub use quantize::{
     CLUSTER_SIZE, CODEBOOK, Codebook, EMBED_AVG, Quantizer, ScalarQuantizer, VectorQuantizer, VqLosses,
 };
 pub use restart::{CodeRestart, replace_rows, rows_from_tokens};
+pub use slide::{ActionSequence, SlidingActions};
 pub use usage::{CodebookUsage, Usage};
 pub use usage_report::{UsageFigures, UsageReport};
 pub use version::codebook_version;

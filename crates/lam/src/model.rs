@@ -5,7 +5,7 @@ use candle_nn::var_builder::VarBuilder;
 
 use cola_nn::Compute;
 
-use crate::config::LamConfig;
+use crate::config::{LamConfig, Readout};
 use crate::idm::Idm;
 use crate::quantize::{Quantizer, VqLosses};
 
@@ -32,14 +32,17 @@ pub struct LatentActionModel {
 }
 
 impl LatentActionModel {
-    /// Parameters `encoder.*` and those of [`Quantizer::new`] below `vq`.
+    /// Parameters `encoder.*`, with [`Readout::Prompt`] `action_latent`, `encoder.*` and `to_codebook`, and those of
+    /// [`Quantizer::new`] below `vq`.
     ///
     /// # Errors
     /// A configuration that fails its check, a stored parameter of another shape.
     pub fn new(config: &LamConfig, vb: VarBuilder) -> Result<Self> {
+        // The prompts and the last layer of that reading stand beside its `encoder`, not in it.
+        let idm = if config.readout == Readout::Prompt { vb.clone() } else { vb.pp("encoder") };
         Ok(Self {
             config: config.clone(),
-            idm: Idm::new(config, vb.pp("encoder"))?,
+            idm: Idm::new(config, idm)?,
             quantizer: Quantizer::new(config, vb.pp("vq"))?,
         })
     }

@@ -56,27 +56,42 @@ impl Pixels {
     /// # Errors
     /// Tensor arithmetic.
     pub fn patches(&self, frames: &Tensor) -> Result<Tensor> {
-        let (clips, length, ..) = frames.dims5()?;
-        let rows = self.cut(frames, [0, 2, 4, 3, 5, 1])?;
-        let (_, patches, values) = rows.dims3()?;
-        rows.reshape((clips, length, patches, values))
+        patches_of(frames, self.patch)
     }
 
     /// Normalised frames `(B, T, 3, H, W)` to `(B·T, N, 3P²)` in a convolution kernel's order (channel, row, column).
     pub(crate) fn kernels(&self, frames: &Tensor) -> Result<Tensor> {
-        self.cut(frames, [0, 2, 4, 1, 3, 5])
+        cut(frames, self.patch, [0, 2, 4, 1, 3, 5])
     }
+}
 
-    /// Permutes (frame, channel, grid row, row, grid column, column) and flattens.
-    fn cut(&self, frames: &Tensor, order: [usize; 6]) -> Result<Tensor> {
-        let (clips, length, channels, ..) = frames.dims5()?;
-        let (grid, patch) = (self.image / self.patch, self.patch);
-        frames.reshape((clips * length, channels, grid, patch, grid, patch))?.permute(order)?.reshape((
-            clips * length,
-            grid * grid,
-            channels * patch * patch,
-        ))
-    }
+/// Square frames `(B, T, 3, H, W)` to patches `(B, T, N, 3P²)`, the numbers of a patch in the order (row, column, channel).
+pub(crate) fn patches_of(frames: &Tensor, patch: usize) -> Result<Tensor> {
+    let (clips, length, ..) = frames.dims5()?;
+    let rows = cut(frames, patch, [0, 2, 4, 3, 5, 1])?;
+    let (_, patches, values) = rows.dims3()?;
+    rows.reshape((clips, length, patches, values))
+}
+
+/// Back from [`patches_of`]: `(B, T, N, 3P²)` to square frames `(B, T, 3, H, W)`.
+pub(crate) fn frames_of(patches: &Tensor, patch: usize) -> Result<Tensor> {
+    let (clips, length, count, values) = patches.dims4()?;
+    let (grid, channels) = (count.isqrt(), values / patch.pow(2));
+    patches
+        .reshape((clips * length, grid, grid, patch, patch, channels))?
+        .permute([0, 5, 1, 3, 2, 4])?
+        .reshape((clips, length, channels, grid * patch, grid * patch))
+}
+
+/// Permutes (frame, channel, grid row, row, grid column, column) and flattens.
+fn cut(frames: &Tensor, patch: usize, order: [usize; 6]) -> Result<Tensor> {
+    let (clips, length, channels, height, width) = frames.dims5()?;
+    let (down, across) = (height / patch, width / patch);
+    frames.reshape((clips * length, channels, down, patch, across, patch))?.permute(order)?.reshape((
+        clips * length,
+        down * across,
+        channels * patch * patch,
+    ))
 }
 
 /// A linear map of each patch plus a fixed position: the first half of the channels encodes the column, the last half

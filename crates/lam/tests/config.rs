@@ -1,6 +1,6 @@
 //! Presets, checks, what a file may say.
 
-use cola_lam::{ConfigError, LamConfig};
+use cola_lam::{ConfigError, LamConfig, Readout};
 
 #[test]
 fn both_presets_pass_their_own_check() {
@@ -43,6 +43,15 @@ fn a_clash_names_both_numbers() {
 fn a_clash_can_be_told_apart_by_code() {
     let config = LamConfig { tokens: 0, ..LamConfig::tiny() };
     assert_eq!(config.check(), Err(ConfigError::Least { name: "tokens", value: 0, least: 1 }));
+}
+
+#[test]
+fn the_prompt_reading_has_no_pooling_heads_to_check() {
+    let config = LamConfig { readout: Readout::Prompt, map_heads: 5, ..LamConfig::tiny() };
+    assert_eq!(config.check(), Ok(()));
+    assert!(LamConfig { readout: Readout::Mean, ..config.clone() }.check().is_err());
+    let text = serde_json::to_string(&config).expect("a plain struct");
+    assert!(text.contains(r#""readout":"prompt""#), "{text}");
 }
 
 #[test]

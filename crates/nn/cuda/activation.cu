@@ -1,4 +1,4 @@
-// GELU (tanh formula), SiLU and the SiLU gate: one pass forward, one backward.
+// GELU (tanh formula and exact), SiLU and the SiLU gate: one pass forward, one backward.
 #include "activation.cuh"
 
 // y = f(x). Moves 2 numbers an element: reads x, writes y.
@@ -74,6 +74,10 @@ __device__ void gate_backward(T *result, const T *both, const T *grad, uint64_t 
 // One thread a pack of 16 bytes in all of these.
 #define ACTIVATION(T, type)                                                                                          \
     KERNEL(gelu_forward_##T)(type *y, const type *x, uint64_t count) { pointwise_forward<Gelu>(y, x, count); }       \
+    KERNEL(gelu_erf_forward_##T)(type *y, const type *x, uint64_t count) { pointwise_forward<GeluErf>(y, x, count); } \
+    KERNEL(gelu_erf_backward_##T)(type *dx, const type *x, const type *grad, uint64_t count) {                       \
+        pointwise_backward<GeluErf>(dx, x, grad, count);                                                             \
+    }                                                                                                                \
     KERNEL(silu_forward_##T)(type *y, const type *x, uint64_t count) { pointwise_forward<Silu>(y, x, count); }       \
     KERNEL(gelu_backward_##T)(type *dx, const type *x, const type *grad, uint64_t count) {                           \
         pointwise_backward<Gelu>(dx, x, grad, count);                                                                \

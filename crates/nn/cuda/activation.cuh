@@ -15,6 +15,16 @@ struct Gelu {
     }
 };
 
+// x/2 (1 + erf(x / sqrt(2))).
+struct GeluErf {
+    static constexpr float ROOT_HALF = 0.7071067811865476f;
+    static constexpr float PEAK = 0.3989422804014327f; // 1 / sqrt(2 pi)
+
+    __device__ static float below(float x) { return 0.5f + 0.5f * erff(x * ROOT_HALF); }
+    __device__ static float value(float x) { return x * below(x); }
+    __device__ static float slope(float x) { return below(x) + x * (PEAK * expf(-0.5f * (x * x))); }
+};
+
 struct Silu {
     __device__ static float value(float x) { return x * sigmoid(x); }
     __device__ static float slope(float x) {

@@ -1,4 +1,4 @@
-//! GELU (tanh formula), SiLU and the SiLU gate.
+//! GELU (tanh formula and exact), SiLU and the SiLU gate.
 
 #[cfg(feature = "cuda")]
 use candle_core::CudaStorage;
@@ -9,7 +9,7 @@ use candle_core::{CpuStorage, CustomOp1, D, Layout, Result, Shape, Tensor};
 use crate::cuda;
 use crate::kernel::activate::{Activation, GELU_CUBIC, GELU_LINEAR};
 use crate::kernel::element::{Element, for_element, storage};
-use crate::kernel::{lend, serves, tensor, values};
+use crate::kernel::{in_wide, lend, serves, tensor, values};
 
 /// `x/2 (1 + tanh(sqrt(2/pi) (x + 0.044715 x³)))`, computed as `x sigmoid(2 u)`.
 ///
@@ -22,6 +22,18 @@ pub fn gelu(x: &Tensor) -> Result<Tensor> {
     // 2u = x (a + b x²)
     let argument = ((x.sqr()? * GELU_CUBIC)? + GELU_LINEAR)?.mul(x)?;
     x * candle_nn::ops::sigmoid(&argument)?
+}
+
+/// `x/2 (1 + erf(x / sqrt(2)))`, what PyTorch calls GELU if not told otherwise.
+///
+/// # Errors
+/// Tensor arithmetic.
+pub fn gelu_erf(x: &Tensor) -> Result<Tensor> {
+    if serves(&[x]) {
+        return x.contiguous()?.apply_op1(Activate(Activation::GeluErf));
+    }
+    // Not candle's operation of that name: the constants of its gradient have six digits.
+    in_wide(x, |x| ((x * std::f64::consts::FRAC_1_SQRT_2)?.erf()? + 1.0)?.mul(&(x * 0.5)?))
 }
 
 /// `x sigmoid(x)`.
@@ -39,6 +51,7 @@ pub fn silu(x: &Tensor) -> Result<Tensor> {
 pub(crate) fn activated(activation: Activation, x: &Tensor) -> Result<Tensor> {
     match activation {
         Activation::Gelu => gelu(x),
+        Activation::GeluErf => gelu_erf(x),
         Activation::Silu => silu(x),
         Activation::SiluGate => gated_silu(x),
     }

@@ -12,6 +12,7 @@ mod conv_parts;
 mod conv_planes;
 mod conv_tiles;
 pub(crate) mod element;
+mod erf;
 pub(crate) mod exp;
 pub(crate) mod group_norm;
 pub(crate) mod groups;

@@ -63,7 +63,7 @@ mod self_attention;
 pub mod sinusoid;
 mod split;
 
-pub use activation::{gelu, silu};
+pub use activation::{gelu, gelu_erf, silu};
 pub use attention::{attend, attend_tokens, merge_heads, split_heads};
 pub use blueprint::blueprint;
 pub use compute::{Compute, Precision};

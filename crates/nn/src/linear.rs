@@ -54,6 +54,11 @@ impl Linear {
         Ok(Self { weight, bias })
     }
 
+    /// Of tensors that the caller made: `weight` `(out, in)`, `bias` `(out)`.
+    pub(crate) fn of(weight: Tensor, bias: Tensor) -> Self {
+        Self { weight, bias }
+    }
+
     /// A patch embedding: a convolution whose kernel equals its stride is this linear map over flattened patches.
     /// The parameters keep the convolution's names and shape `(out, kernel...)`; a fresh weight is PyTorch's default
     /// (Kaiming-uniform with a = sqrt 5) unless `init` is given.

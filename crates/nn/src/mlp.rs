@@ -6,11 +6,12 @@ use candle_nn::var_builder::VarBuilder;
 use crate::kernel::activate::Activation;
 use crate::linear::Linear;
 
-/// `fc2(gelu(fc1(x)))` with the tanh formula; parameters `fc1` and `fc2`.
+/// `fc2(gelu(fc1(x)))`, with the tanh formula unless it is built by [`Mlp::exact`]; parameters `fc1` and `fc2`.
 #[derive(Clone, Debug)]
 pub struct Mlp {
     fc1: Linear,
     fc2: Linear,
+    activation: Activation,
 }
 
 impl Mlp {
@@ -30,6 +31,7 @@ impl Mlp {
         Ok(Self {
             fc1: Linear::new(from, hidden, vb.pp("fc1"))?,
             fc2: Linear::new(hidden, to, vb.pp("fc2"))?,
+            activation: Activation::Gelu,
         })
     }
 
@@ -41,6 +43,20 @@ impl Mlp {
         Ok(Self {
             fc1: Linear::new(dim, hidden, vb.pp("fc1"))?,
             fc2: Linear::zero(hidden, dim, vb.pp("fc2"))?,
+            activation: Activation::Gelu,
+        })
+    }
+
+    /// As [`Mlp::new`] with the exact GELU, [`gelu_erf`](crate::gelu_erf). Models that have it call the two layers by
+    /// other names, so the caller hands in both builders.
+    ///
+    /// # Errors
+    /// A stored parameter of another shape.
+    pub fn exact(dim: usize, hidden: usize, fc1: VarBuilder, fc2: VarBuilder) -> Result<Self> {
+        Ok(Self {
+            fc1: Linear::new(dim, hidden, fc1)?,
+            fc2: Linear::new(hidden, dim, fc2)?,
+            activation: Activation::GeluErf,
         })
     }
 
@@ -49,7 +65,7 @@ impl Mlp {
     /// # Errors
     /// Tensor arithmetic.
     pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
-        self.fc2.forward_after(Some(Activation::Gelu), &self.fc1.forward(x)?)
+        self.fc2.forward_after(Some(self.activation), &self.fc1.forward(x)?)
     }
 }
 

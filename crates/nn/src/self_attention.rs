@@ -6,7 +6,7 @@ use candle_nn::var_builder::VarBuilder;
 use crate::attention::{Core, attend, merge_heads, split_heads};
 use crate::head_norm::HeadNorm;
 use crate::kernel::heads::Source;
-use crate::linear::Linear;
+use crate::linear::{Linear, xavier};
 use crate::rope::Rope;
 
 /// What a [`SelfAttention`] looks like.
@@ -22,17 +22,49 @@ pub struct SelfAttentionConfig {
     pub silent: bool,
 }
 
+impl SelfAttentionConfig {
+    fn checked(&self) -> Result<Self> {
+        if self.heads == 0 || !self.dim.is_multiple_of(self.heads) {
+            candle_core::bail!("{} attention heads do not divide a width of {}", self.heads, self.dim);
+        }
+        Ok(self.clone())
+    }
+}
+
 /// Self-attention over `(N, L, dim)`: one `qkv` layer (rows q, k, v; head-major within each), a norm on q and k, an
-/// optional rotary embedding, an output projection `proj`.
+/// optional rotary embedding, an output projection `proj`. [`SelfAttention::plain`] has other parameters.
 #[derive(Clone, Debug)]
 pub struct SelfAttention {
-    qkv: Linear,
+    qkv: Projection,
     proj: Linear,
     q_norm: HeadNorm,
     k_norm: HeadNorm,
     rope: Option<Rope>,
     heads: usize,
     causal: bool,
+}
+
+/// What makes queries, keys and values of tokens.
+#[derive(Clone, Debug)]
+enum Projection {
+    Whole(Linear),
+    /// Three weights without bias. They are put together when they are used: together they are one product, and a
+    /// tensor made of variables beforehand would not see them change.
+    Parts {
+        weights: [Tensor; 3],
+        no_bias: Tensor,
+    },
+}
+
+impl Projection {
+    fn forward(&self, x: &Tensor) -> Result<Tensor> {
+        match self {
+            Self::Whole(layer) => layer.forward(x),
+            Self::Parts { weights, no_bias } => {
+                Linear::of(Tensor::cat(weights, 0)?, no_bias.clone()).forward(x)
+            }
+        }
+    }
 }
 
 impl SelfAttention {
@@ -46,16 +78,36 @@ impl SelfAttention {
         rope: Option<Rope>,
         vb: VarBuilder,
     ) -> Result<Self> {
-        let SelfAttentionConfig { dim, heads, causal, silent } = *config;
-        if heads == 0 || !dim.is_multiple_of(heads) {
-            candle_core::bail!("{heads} attention heads do not divide a width of {dim}");
-        }
+        let SelfAttentionConfig { dim, heads, causal, silent } = config.checked()?;
         let proj = if silent { Linear::zero } else { Linear::new };
         Ok(Self {
-            qkv: Linear::new(dim, 3 * dim, vb.pp("qkv"))?,
+            qkv: Projection::Whole(Linear::new(dim, 3 * dim, vb.pp("qkv"))?),
             proj: proj(dim, dim, vb.pp("proj"))?,
             q_norm: norm(dim / heads, vb.pp("q_norm"))?,
             k_norm: norm(dim / heads, vb.pp("k_norm"))?,
+            rope,
+            heads,
+            causal,
+        })
+    }
+
+    /// Without norms and without a bias before the heads: parameters `to_q.weight`, `to_k.weight`, `to_v.weight`, and
+    /// `to_out.0` with a bias, as Genie-like models have them.
+    ///
+    /// # Errors
+    /// As [`SelfAttention::new`].
+    pub fn plain(config: &SelfAttentionConfig, rope: Option<Rope>, vb: VarBuilder) -> Result<Self> {
+        let SelfAttentionConfig { dim, heads, causal, silent } = config.checked()?;
+        let weight = |name: &str| vb.pp(name).get_with_hints((dim, dim), "weight", xavier(dim, dim));
+        let proj = if silent { Linear::zero } else { Linear::new };
+        Ok(Self {
+            qkv: Projection::Parts {
+                weights: [weight("to_q")?, weight("to_k")?, weight("to_v")?],
+                no_bias: Tensor::zeros(3 * dim, vb.dtype(), vb.device())?,
+            },
+            proj: proj(dim, dim, vb.pp("to_out.0"))?,
+            q_norm: HeadNorm::Identity,
+            k_norm: HeadNorm::Identity,
             rope,
             heads,
             causal,

@@ -35,6 +35,20 @@ pub fn line_table(positions: &[f64], dim: usize, dtype: DType, device: &Device) 
     Tensor::from_vec(table, (positions.len(), dim), device)?.to_dtype(dtype)
 }
 
+/// Table `(positions.len(), dim)`: sines on even channels, cosines on odd ones, channels `2i` and `2i + 1` with the
+/// frequency `10000^(-2i / dim)`: the numbers of [`line_table`] in the order of the first transformers.
+///
+/// # Errors
+/// An odd `dim`.
+pub fn interleaved_table(positions: &[f64], dim: usize, dtype: DType, device: &Device) -> Result<Tensor> {
+    let halves = line_table(positions, dim, DType::F64, device)?;
+    halves
+        .reshape((positions.len(), 2, dim / 2))?
+        .transpose(1, 2)?
+        .reshape((positions.len(), dim))?
+        .to_dtype(dtype)
+}
+
 /// Table `(rows.len() * columns.len(), dim)`, row-major: the first half of the channels encodes the *column*, the last
 /// half the row.
 ///

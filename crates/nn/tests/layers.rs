@@ -4,7 +4,8 @@ mod support;
 
 use candle_core::{D, DType, Device, Result, Tensor};
 use cola_nn::{
-    GatedMlp, LayerNorm, Linear, Mlp, Params, RmsNorm, gate_add, gelu, layer_norm, modulate, rms_norm, silu,
+    GatedMlp, LayerNorm, Linear, Mlp, Params, RmsNorm, gate_add, gelu, gelu_erf, layer_norm, modulate,
+    rms_norm, silu,
 };
 use support::{agrees, bits, numbers, rows_are_independent, same_on_any_number_of_threads};
 
@@ -15,6 +16,10 @@ fn sigmoid(x: &Tensor) -> Result<Tensor> {
 fn composed_gelu(x: &Tensor) -> Result<Tensor> {
     let u = ((x + (x.powf(3.0)? * 0.044715)?)? * (2.0 / std::f64::consts::PI).sqrt())?;
     (x * 0.5)?.mul(&(u.tanh()? + 1.0)?)
+}
+
+fn composed_gelu_erf(x: &Tensor) -> Result<Tensor> {
+    (x * 0.5)?.mul(&((x / std::f64::consts::SQRT_2)?.erf()? + 1.0)?)
 }
 
 fn composed_norm(x: &Tensor, eps: f64) -> Result<Tensor> {
@@ -30,6 +35,7 @@ fn activations_agree_with_their_formulas() -> Result<()> {
     for shape in SHAPES {
         let x = (numbers("x", shape) * 3.0)?;
         agrees("gelu", std::slice::from_ref(&x), &|x| gelu(&x[0]), &|x| composed_gelu(&x[0]))?;
+        agrees("gelu erf", std::slice::from_ref(&x), &|x| gelu_erf(&x[0]), &|x| composed_gelu_erf(&x[0]))?;
         agrees("silu", &[x], &|x| silu(&x[0]), &|x| x[0].mul(&sigmoid(&x[0])?))?;
     }
     Ok(())
@@ -38,7 +44,7 @@ fn activations_agree_with_their_formulas() -> Result<()> {
 #[test]
 fn activations_are_finite_far_out_and_keep_nan() -> Result<()> {
     let x = Tensor::new(&[-1e4f32, -100.0, 100.0, 1e4, f32::NAN], &Device::Cpu)?;
-    for y in [gelu(&x)?, silu(&x)?] {
+    for y in [gelu(&x)?, gelu_erf(&x)?, silu(&x)?] {
         let y = y.to_vec1::<f32>()?;
         assert!(y[0].abs() < 1e-30 && y[1].abs() < 1e-30, "{y:?}");
         assert_eq!(y[2..4], [100.0, 1e4]);
@@ -128,6 +134,27 @@ fn feed_forward_layers_agree_with_their_formulas_in_every_operand() -> Result<()
         }
     }
     Ok(())
+}
+
+#[test]
+fn an_exact_feed_forward_layer_agrees_with_its_formula_in_every_operand() -> Result<()> {
+    let operands = [
+        numbers("x", &[3, 5, 17]),
+        numbers("w1", &[20, 17]),
+        numbers("b1", &[20]),
+        (numbers("w2", &[17, 20]) * 0.3)?,
+        numbers("b2", &[17]),
+    ];
+    let layer = |t: &[Tensor]| {
+        let names = ["ffn.0.weight", "ffn.0.bias", "ffn.3.weight", "ffn.3.bias"].map(String::from);
+        let named = names.into_iter().zip(t[1..].iter().cloned()).collect();
+        let vb = candle_nn::VarBuilder::from_tensors(named, t[0].dtype(), &Device::Cpu);
+        Mlp::exact(17, 20, vb.pp("ffn.0"), vb.pp("ffn.3"))?.forward(&t[0])
+    };
+    agrees("exact feed-forward layer", &operands, &layer, &|t| {
+        let hidden = composed_gelu_erf(&t[0].broadcast_matmul(&t[1].t()?)?.broadcast_add(&t[2])?)?;
+        hidden.broadcast_matmul(&t[3].t()?)?.broadcast_add(&t[4])
+    })
 }
 
 #[test]
@@ -227,6 +254,7 @@ fn a_row_does_not_depend_on_other_rows() -> Result<()> {
     let x = numbers("x", &[40, 33, 64]);
     let (row, gate) = (numbers("row", &[64]), numbers("gate", &[1, 1, 64]));
     rows_are_independent("gelu", &x, &gelu)?;
+    rows_are_independent("gelu erf", &x, &gelu_erf)?;
     rows_are_independent("layer norm", &x, &|x| layer_norm(x, 1e-6))?;
     rows_are_independent("modulate", &x, &|x| modulate(x, &row, &gate, 1e-6))?;
     rows_are_independent("gate", &x, &|x| gate_add(x, &gate, x))

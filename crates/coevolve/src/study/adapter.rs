@@ -7,13 +7,14 @@ mod net;
 mod report;
 
 use candle_core::{DType, Device, Tensor, Var};
+use cola_lam::{CodebookUsage, UsageReport};
 use cola_nn::{Params, nearest_code};
 use serde::{Deserialize, Serialize};
 
 pub use logits::{Choice, CodeLogits};
 pub use majority::Majority;
 pub use net::AdapterNet;
-pub use report::{Accuracy, AdapterReport, CodeUsage, Predicted};
+pub use report::{Accuracy, AdapterReport, Predicted};
 
 use crate::Error;
 use crate::optim::{AdamW, Update};
@@ -244,12 +245,12 @@ impl Adapter {
     /// As [`Adapter::translate`]; [`StudyError::Mismatch`] for codes of another codebook.
     pub fn evaluate(&self, pairs: &ActionPairs, seed: u64) -> Result<AdapterReport, Error> {
         let entries = self.codebook.dim(0)?;
-        let truth = CodeUsage::of(&pairs.codes, entries)?;
+        let truth = UsageReport::of(&CodebookUsage::of(&pairs.codes, entries)?);
         let output = self.output(&pairs.actions)?;
         let predicted = |choice: Choice| -> Result<Predicted, Error> {
             let codes = self.codes(&output, choice)?;
             let accuracy = Accuracy::of(&codes, &pairs.codes)?;
-            Ok(Predicted { accuracy, usage: CodeUsage::of(&codes, entries)? })
+            Ok(Predicted { accuracy, usage: UsageReport::of(&CodebookUsage::of(&codes, entries)?) })
         };
         let loss = self.loss(&output, &pairs.codes, &pairs.embedding)?;
         Ok(AdapterReport {

@@ -53,9 +53,9 @@ impl HeldOut {
     pub(crate) fn actions(&self, system: &System, frames: usize) -> Result<(Tensor, Tensor), Error> {
         let mut parts = (Vec::new(), Vec::new());
         for batch in &self.batches {
-            let (actions, codes) = system.infer_long(&batch.lam_view, frames)?;
-            parts.0.push(actions);
-            parts.1.push(codes);
+            let found = system.lam.infer_long(&batch.lam_view, frames)?;
+            parts.0.push(found.embedding);
+            parts.1.push(found.codes);
         }
         Ok((Tensor::cat(&parts.0, 0)?, Tensor::cat(&parts.1, 0)?))
     }

@@ -2,12 +2,12 @@
 
 use candle_core::{DType, Device, Tensor};
 use cola_data::{Clip, ClipSource, collate};
+use cola_lam::LatentActionModel;
 
 use crate::Error;
 use crate::config::ExperimentConfig;
 use crate::study::StudyError;
 use crate::study::probe::ProbeInput;
-use crate::system::System;
 
 /// Latent and real actions of `M` transitions, row by row, on the CPU; the input of probes and adapters.
 ///
@@ -29,14 +29,14 @@ pub struct ActionPairs {
 
 impl ActionPairs {
     /// Every transition of `count` clips spread evenly over the source, of all if it has fewer; whole frames, no crop.
-    /// Longer clips than `data.frames` are read window by window, see [`System::tokens_long`]. No more than
+    /// Longer clips than `data.frames` are read window by window, see [`LatentActionModel::infer_long`]. No more than
     /// `evaluation.batch` clips are in memory at once. `progress` hears how many of how many are done.
     ///
     /// # Errors
     /// [`StudyError::NoActions`], [`StudyError::FewTransitions`], [`StudyError::ActionNotFinite`] naming the clip,
     /// [`StudyError::NotFinite`] for latent actions; the source's and the device's.
     pub fn gather(
-        system: &System,
+        lam: &LatentActionModel,
         source: &dyn ClipSource,
         count: usize,
         config: &ExperimentConfig,
@@ -49,7 +49,7 @@ impl ActionPairs {
             return Err(StudyError::FewTransitions { found: transitions }.into());
         }
         let chosen: Vec<usize> = (0..count).map(|i| i * source.len() / count).collect();
-        let image = system.lam.config().image;
+        let image = lam.config().image;
         let (mut tokens, mut codes, mut actions) = (Vec::new(), Vec::new(), Vec::new());
         let mut done = 0;
         for part in chosen.chunks(config.evaluation.batch.max(1)) {
@@ -58,7 +58,7 @@ impl ActionPairs {
                 .map(|&index| checked(index, source.clip(index)?))
                 .collect::<Result<Vec<Clip>, Error>>()?;
             let batch = collate(&clips, image, image, device)?;
-            let found = system.lam.quantize(&system.tokens_long(&batch.lam_view, config.data.frames)?)?;
+            let found = lam.infer_long(&batch.lam_view, config.data.frames)?;
             let rows = |tensor: &Tensor, each: usize| {
                 tensor.detach().to_device(&Device::Cpu)?.flatten_all()?.reshape(((), each))
             };

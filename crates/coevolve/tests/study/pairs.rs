@@ -35,7 +35,7 @@ fn config() -> ExperimentConfig {
 
 fn gather(source: &dyn ClipSource, count: usize) -> Result<ActionPairs, Box<Error>> {
     let run = Run::new(&config(), &Device::Cpu)?;
-    Ok(ActionPairs::gather(&run.system()?, source, count, &config(), &Device::Cpu, &mut |_, _| ())?)
+    Ok(ActionPairs::gather(&run.system()?.lam, source, count, &config(), &Device::Cpu, &mut |_, _| ())?)
 }
 
 #[test]
@@ -44,7 +44,7 @@ fn every_transition_of_evenly_spread_clips_is_there_in_order() {
     let run = Run::new(&config, &Device::Cpu).expect("a run");
     let system = run.system().expect("a system");
     let mut heard = Vec::new();
-    let pairs = ActionPairs::gather(&system, &source, 5, &config, &Device::Cpu, &mut |done, of| {
+    let pairs = ActionPairs::gather(&system.lam, &source, 5, &config, &Device::Cpu, &mut |done, of| {
         heard.push((done, of))
     })
     .expect("pairs");
@@ -78,7 +78,7 @@ fn the_batch_size_does_not_change_what_is_found() {
         let mut config = config();
         config.evaluation.batch = batch;
         let system = run.system().expect("a system");
-        ActionPairs::gather(&system, &source, 6, &config, &Device::Cpu, &mut |_, _| ()).expect("pairs")
+        ActionPairs::gather(&system.lam, &source, 6, &config, &Device::Cpu, &mut |_, _| ()).expect("pairs")
     });
     let [one, four] = found.map(|pairs| {
         (pairs.codes.to_vec2::<u32>().expect("codes"), pairs.tokens.to_vec2::<f32>().expect("tokens"))

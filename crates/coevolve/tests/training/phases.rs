@@ -1,7 +1,9 @@
 //! Who learns in which phase.
 
 use candle_core::{Device, Result, Tensor};
-use cola_coevolve::{Key, Phase, PhaseKind, Plan, System, SystemParams, Trains, lam_step, world_step};
+use cola_coevolve::{
+    ExperimentConfig, Key, Phase, PhaseKind, Plan, System, SystemParams, Trains, lam_step, world_step,
+};
 use cola_data::Loader;
 use cola_golden::gradients_cover;
 
@@ -25,15 +27,34 @@ pub(crate) fn awake(params: &SystemParams) -> Result<()> {
 #[test]
 fn every_trainable_variable_gets_a_gradient_and_every_frozen_one_none_in_every_phase() -> Result<()> {
     let config = crate::support::config(crate::support::EVERY_PHASE);
-    let params = SystemParams::new(&config, &Device::Cpu)?;
+    gradients_are_where_they_should_be(&config)
+}
+
+#[test]
+fn so_it_is_with_the_prompt_reading() -> Result<()> {
+    let mut config = crate::support::config(crate::support::EVERY_PHASE);
+    config.lam.readout = cola_lam::Readout::Prompt;
+    gradients_are_where_they_should_be(&config)
+}
+
+#[test]
+fn a_run_with_the_prompt_reading_goes_through_every_phase() {
+    let mut config = crate::support::config(crate::support::EVERY_PHASE);
+    config.lam.readout = cola_lam::Readout::Prompt;
+    let folder = tempfile::tempdir().expect("a folder");
+    crate::support::train(&config, folder.path());
+}
+
+fn gradients_are_where_they_should_be(config: &ExperimentConfig) -> Result<()> {
+    let params = SystemParams::new(config, &Device::Cpu)?;
     awake(&params)?;
     let loader = Loader::new(crate::support::clips(3), config.loader(), 0).expect("a loader");
     let batch = loader.batch(0, true, &Device::Cpu).expect("a batch");
     for kind in [PhaseKind::Pretrain, PhaseKind::Lam, PhaseKind::Warm, PhaseKind::Joint, PhaseKind::World] {
-        let system = System::enter(&params, &config, kind.trains())?;
+        let system = System::enter(&params, config, kind.trains())?;
         let step = match kind {
-            PhaseKind::Lam => lam_step(&system, &config, &batch)?,
-            _ => world_step(&system, &config, &batch, Key { seed: 0, step: 0 }, kind.has_actions())?,
+            PhaseKind::Lam => lam_step(&system, config, &batch)?,
+            _ => world_step(&system, config, &batch, Key { seed: 0, step: 0 }, kind.has_actions())?,
         };
         let grads = step.loss.backward()?;
         let vars = params.vars(kind.trains());

@@ -4,9 +4,11 @@ mod metrics;
 mod moving;
 mod patches;
 mod pooled;
+mod prompt;
 mod quantizer;
 mod rotation;
 mod scalar;
+mod seen;
 
 use candle_core::DType;
 use cola_golden::Tolerance;
@@ -35,6 +37,14 @@ fn every_reference_file_agrees() {
             rotation::compare(golden, DType::F32)
         }
         "fsq" => scalar::compare(golden),
+        "lam prompt-token reading, VQ" => {
+            prompt::compare(golden, DType::F64)?;
+            prompt::compare(golden, DType::F32)
+        }
+        kind if kind.starts_with("lam prompt-token reading, rotary") => {
+            prompt::compare_variational(golden, DType::F64)?;
+            prompt::compare_variational(golden, DType::F32)
+        }
         "codebook-metrics" => metrics::compare(golden),
         "dead-code counters" => metrics::restarts(golden),
         "patch order, normalisation, position tables" => patches::compare(golden),

@@ -14,6 +14,8 @@ inline Var tape_gelu(Var x) {
     return x * (hyperbolic_tangent(u) + 1.0) * 0.5;
 }
 
+inline Var tape_gelu_erf(Var x) { return x * (error_function(x * M_SQRT1_2) * 0.5 + 0.5); }
+
 inline Var tape_silu(Var x) { return x * inverse(exponential(x * -1.0) + 1.0); }
 
 template <typename T, typename Forward, typename Backward>
@@ -114,6 +116,8 @@ inline void check_pointwise() {
     using namespace activation;
     check_function<float>("gelu", gelu_forward_f32, gelu_backward_f32, tape_gelu);
     check_function<bf16>("gelu", gelu_forward_bf16, gelu_backward_bf16, tape_gelu);
+    check_function<float>("gelu erf", gelu_erf_forward_f32, gelu_erf_backward_f32, tape_gelu_erf);
+    check_function<bf16>("gelu erf", gelu_erf_forward_bf16, gelu_erf_backward_bf16, tape_gelu_erf);
     check_function<float>("silu", silu_forward_f32, silu_backward_f32, tape_silu);
     check_function<bf16>("silu", silu_forward_bf16, silu_backward_bf16, tape_silu);
     check_silu_gate<float>(silu_gate_forward_f32, silu_gate_backward_f32);

@@ -41,6 +41,9 @@ inline Var operator+(Var a, double b) { return made(a.value() + b, {{a, 1}}); }
 inline Var operator*(Var a, double b) { return made(a.value() * b, {{a, b}}); }
 inline Var inverse(Var a) { return made(1 / a.value(), {{a, -1 / (a.value() * a.value())}}); }
 inline Var root(Var a) { return made(std::sqrt(a.value()), {{a, 0.5 / std::sqrt(a.value())}}); }
+inline Var error_function(Var a) {
+    return made(std::erf(a.value()), {{a, 2 / std::sqrt(M_PI) * std::exp(-a.value() * a.value())}});
+}
 inline Var exponential(Var a) { return made(std::exp(a.value()), {{a, std::exp(a.value())}}); }
 inline Var hyperbolic_tangent(Var a) {
     double t = std::tanh(a.value());

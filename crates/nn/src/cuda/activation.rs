@@ -1,4 +1,4 @@
-//! GELU, SiLU and the SiLU gate.
+//! Both GELUs, SiLU and the SiLU gate.
 
 use candle_core::{CudaStorage, Result, Tensor};
 
@@ -13,6 +13,7 @@ const THREADS: usize = 256;
 fn launch(activation: Activation, direction: &str, x: Operand<'_>, count: usize) -> Result<Launch> {
     let name = match activation {
         Activation::Gelu => "gelu",
+        Activation::GeluErf => "gelu_erf",
         Activation::Silu => "silu",
         Activation::SiluGate => "silu_gate",
     };

@@ -1,18 +1,24 @@
 //! Activations as one loop forward and one backward, recomputed from the input where they are needed.
 
 use super::element::{Element, converted};
-use super::exp::sigmoid;
+use super::erf::erf;
+use super::exp::{exp, sigmoid};
 use super::{for_each, task_rows, vectorised};
 
 /// 2 sqrt(2 / pi), and that times 0.044715.
 pub(crate) const GELU_LINEAR: f64 = 1.595_769_121_605_730_7;
 pub(crate) const GELU_CUBIC: f64 = GELU_LINEAR * 0.044715;
 
+/// 1 / sqrt(2 pi).
+const NORMAL_PEAK: f32 = 0.398_942_3;
+
 /// A function of each number, or of a pair of numbers from the two halves of a row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Activation {
     /// `x sigmoid(2 sqrt(2/pi) (x + 0.044715 x³))`.
     Gelu,
+    /// `x/2 (1 + erf(x / sqrt(2)))`.
+    GeluErf,
     /// `x sigmoid(x)`.
     Silu,
     /// `p silu(s)` with `(p, s)` the two halves of a row.
@@ -22,6 +28,17 @@ pub(crate) enum Activation {
 #[inline(always)]
 fn gelu(x: f32) -> f32 {
     x * sigmoid(x * (GELU_LINEAR as f32 + GELU_CUBIC as f32 * (x * x)))
+}
+
+/// The normal distribution function.
+#[inline(always)]
+fn normal_below(x: f32) -> f32 {
+    0.5 + 0.5 * erf(x * std::f32::consts::FRAC_1_SQRT_2)
+}
+
+#[inline(always)]
+fn gelu_erf(x: f32) -> f32 {
+    x * normal_below(x)
 }
 
 #[inline(always)]
@@ -35,6 +52,12 @@ fn gelu_slope(x: f32) -> (f32, f32) {
     let cubic = GELU_CUBIC as f32 * (x * x);
     let s = sigmoid(x * (GELU_LINEAR as f32 + cubic));
     (x * s, s + s * (1.0 - s) * (x * (GELU_LINEAR as f32 + 3.0 * cubic)))
+}
+
+#[inline(always)]
+fn gelu_erf_slope(x: f32) -> (f32, f32) {
+    let below = normal_below(x);
+    (x * below, below + x * (NORMAL_PEAK * exp(-0.5 * (x * x))))
 }
 
 #[inline(always)]
@@ -53,6 +76,7 @@ impl Activation {
     pub(crate) fn apply<E: Element>(self, x: &[E], width: usize) -> Vec<f32> {
         match self {
             Self::Gelu => converted(x, |x| gelu(x.widen())),
+            Self::GeluErf => converted(x, |x| gelu_erf(x.widen())),
             Self::Silu => converted(x, |x| silu(x.widen())),
             Self::SiluGate => gate(x, width),
         }
@@ -69,6 +93,7 @@ impl Activation {
         let mut values = vec![0f32; if wants_values { grad.len() } else { 0 }];
         match self {
             Self::Gelu => chain(x, &mut grad, &mut values, gelu_slope),
+            Self::GeluErf => chain(x, &mut grad, &mut values, gelu_erf_slope),
             Self::Silu => chain(x, &mut grad, &mut values, silu_slope),
             Self::SiluGate => {
                 let result = gate_back(x, &grad, width);

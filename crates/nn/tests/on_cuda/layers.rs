@@ -2,8 +2,8 @@
 
 use candle_core::{Result, Tensor};
 use cola_nn::{
-    GatedMlp, LayerNorm, Linear, Mlp, RmsNorm, gate_add, gelu, layer_norm, modulate, rms_norm, silu,
-    sum_leading,
+    GatedMlp, LayerNorm, Linear, Mlp, RmsNorm, gate_add, gelu, gelu_erf, layer_norm, modulate, rms_norm,
+    silu, sum_leading,
 };
 
 use super::{agrees, operand};
@@ -12,6 +12,7 @@ use super::{agrees, operand};
 fn activations() -> Result<()> {
     let x = [operand("x", &[3, 5, 34])];
     agrees("gelu", &x, 1.0, &|_, x| gelu(&x[0]))?;
+    agrees("gelu erf", &x, 1.0, &|_, x| gelu_erf(&x[0]))?;
     agrees("silu", &x, 1.0, &|_, x| silu(&x[0]))
 }
 

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use candle_core::{DType, Tensor};
-use cola_lam::{CodebookUsage, Usage};
+use cola_lam::{UsageFigures, UsageReport};
 use serde::Serialize;
 
 use crate::Error;
@@ -52,39 +52,13 @@ impl Accuracy {
     }
 }
 
-/// The three readings of codebook usage.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct CodeUsage {
-    /// All positions in one histogram: the headline.
-    pub pooled: Usage,
-    /// Each position alone.
-    pub positions: Vec<Usage>,
-    /// Whole actions. The utilization of `M` samples cannot exceed `M / K^n`.
-    pub joint: Usage,
-}
-
-impl CodeUsage {
-    /// Of codes `(M, n)` out of `entries`.
-    ///
-    /// # Errors
-    /// A code that the codebook does not have.
-    pub fn of(codes: &Tensor, entries: usize) -> Result<Self, Error> {
-        let usage = CodebookUsage::of(codes, entries)?;
-        Ok(Self {
-            pooled: usage.pooled(),
-            positions: (0..usage.positions()).map(|position| usage.position(position)).collect(),
-            joint: usage.joint(),
-        })
-    }
-}
-
 /// What one way to choose codes gives.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Predicted {
     /// How often it is right.
     pub accuracy: Accuracy,
     /// What it uses.
-    pub usage: CodeUsage,
+    pub usage: UsageReport,
 }
 
 /// An adapter on one split, beside the answer that is always the same and the codes of the latent action model itself.
@@ -104,7 +78,7 @@ pub struct AdapterReport {
     /// The train split's most frequent codes.
     pub majority: Accuracy,
     /// The codes of the frozen latent action model (the paper's GT-LAM).
-    pub truth: CodeUsage,
+    pub truth: UsageReport,
 }
 
 impl fmt::Display for AdapterReport {
@@ -126,8 +100,9 @@ impl fmt::Display for AdapterReport {
         }
         accuracy(f, "majority", &self.majority)?;
         writeln!(f, "{:<14}  {:<10}  utilization  max usage  entropy (nats)", "codes of", "reading")?;
-        let usage = |f: &mut fmt::Formatter<'_>, name: &str, found: &CodeUsage| {
-            let mut line = |reading: &str, Usage { utilization, max_usage, entropy }: &Usage| {
+        let usage = |f: &mut fmt::Formatter<'_>, name: &str, found: &UsageReport| {
+            let mut line = |reading: &str, figures: &UsageFigures| {
+                let UsageFigures { utilization, max_usage, entropy, .. } = figures;
                 writeln!(
                     f,
                     "{name:<14}  {reading:<10}  {utilization:>11.4}  {max_usage:>9.4}  {entropy:>14.4}"

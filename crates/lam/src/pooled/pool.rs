@@ -5,7 +5,7 @@ use candle_nn::init::Init;
 use candle_nn::var_builder::VarBuilder;
 use cola_nn::{GatedMlp, Linear, RmsNorm, add_rows};
 
-use crate::attention::Attention;
+use super::attention::Attention;
 use crate::config::LamConfig;
 
 /// Attention pooling with learned queries `L0`, norms after each step:
