@@ -11,7 +11,7 @@ use std::process::ExitCode;
 use anyhow::Result;
 use clap::Parser;
 use cola_examples::lam::args::Command;
-use cola_examples::lam::{codes, health, train};
+use cola_examples::lam::{codes, encode, health, probe, train};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -40,7 +40,8 @@ struct Cli {
 fn main() -> Result<ExitCode> {
     match Cli::parse().command {
         Command::Train(args) => train::run(&args)?,
-        Command::Encode(_) | Command::Probe(_) => unreachable!(),
+        Command::Encode(args) => encode::run(&args)?,
+        Command::Probe(args) => probe::run(&args)?,
         Command::Codes(args) => codes::run(&args)?,
         Command::Health(args) => {
             if health::run(&args)?.collapsed() {
