@@ -23,6 +23,14 @@ pub fn write_curves(log: &Path, plan: &Plan, file: &Path) -> Result<()> {
     let series = |name: &str, value: &dyn Fn(&Record) -> Option<f64>| {
         Series::new(name, records.iter().filter_map(|r| Some((r.step as f64, value(r)?))).collect())
     };
+    let of_position =
+        |position: usize| move |r: &Record| Some(r.codes.as_ref()?.positions.get(position)?.max_usage);
+    let count = records.iter().filter_map(|r| r.codes.as_ref()).map(|codes| codes.positions.len()).max();
+    let mut positions =
+        Panel { y_range: Some((0.0, 1.0)), ..Panel::new("Most frequent code at each position", "share") };
+    for position in 0..count.unwrap_or(0) {
+        positions = positions.with(series(&format!("position {position}"), &of_position(position)));
+    }
     let mut panels = vec![
         Panel { log_y: true, ..Panel::new("Losses", "mean squared error") }
             .with(series("flow", &|r| r.flow))
@@ -33,9 +41,14 @@ pub fn write_curves(log: &Path, plan: &Plan, file: &Path) -> Result<()> {
         Panel::new("Entropy of the codes", "nats")
             .with(series("pooled", &|r| Some(r.codes.as_ref()?.pooled.entropy)))
             .with(series("whole action", &|r| Some(r.codes.as_ref()?.joint.entropy))),
+        positions,
+        Panel { log_y: true, ..Panel::new("Gradient on the inverse dynamics model", "norm") }
+            .with(series("prediction", &|r| r.idm_gradient_prediction))
+            .with(series("quantizer", &|r| r.idm_gradient_vq)),
         Panel::new("Action sensitivity, held-out clips", "flow loss, shuffled - true")
             .with(series("sensitivity", &|r| r.sensitivity)),
     ];
+    panels.retain(|panel| panel.series.iter().any(|series| !series.points.is_empty()));
     let mut first = 0;
     for phase in plan.phases() {
         for panel in &mut panels {

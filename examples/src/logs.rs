@@ -46,6 +46,7 @@ impl Logs {
         scalar("loss/reconstruction", record.reconstruction)?;
         scalar("loss/codebook", record.codebook)?;
         scalar("loss/commitment", record.commitment)?;
+        scalar("loss/entropy_penalty", record.entropy_penalty)?;
         scalar("gradient_norm", Some(record.gradient_norm))?;
         scalar("gradient_norm/idm_prediction", record.idm_gradient_prediction)?;
         scalar("gradient_norm/idm_vq", record.idm_gradient_vq)?;

@@ -29,6 +29,8 @@ pub struct Record {
     pub codebook: Option<f64>,
     /// Commitment loss, unweighted.
     pub commitment: Option<f64>,
+    /// Entropy penalty, unweighted; `None` while it is off.
+    pub entropy_penalty: Option<f64>,
     /// Global gradient norm before clipping.
     pub gradient_norm: f64,
     /// Norm of the prediction's gradient (flow loss; in a LAM phase reconstruction) on the inverse dynamics model at the

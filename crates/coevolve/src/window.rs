@@ -39,6 +39,7 @@ struct Means {
     reconstruction: Mean,
     codebook: Mean,
     commitment: Mean,
+    entropy_penalty: Mean,
     gradient_norm: Mean,
     token_norm: Mean,
     token_spread: Mean,
@@ -66,6 +67,7 @@ impl Window {
         means.reconstruction.add_tensor(step.reconstruction.as_ref())?;
         means.codebook.add_tensor(step.vq.as_ref().map(|vq| &vq.codebook))?;
         means.commitment.add_tensor(step.vq.as_ref().map(|vq| &vq.commitment))?;
+        means.entropy_penalty.add_tensor(step.vq.as_ref().and_then(|vq| vq.entropy.as_ref()))?;
         if let Some(codes) = &step.codes {
             self.usage.add(codes)?;
         }
@@ -112,6 +114,7 @@ impl Window {
             reconstruction: means.reconstruction.get(),
             codebook: means.codebook.get(),
             commitment: means.commitment.get(),
+            entropy_penalty: means.entropy_penalty.get(),
             gradient_norm: means.gradient_norm.get().unwrap_or(f64::NAN),
             idm_gradient_prediction: means.idm_gradient_prediction.get(),
             idm_gradient_vq: means.idm_gradient_vq.get(),

@@ -53,7 +53,7 @@ pub struct DataArgs {
         long,
         value_name = "TOP,LEFT,HEIGHT,WIDTH",
         value_delimiter = ',',
-        num_args = 4,
+        num_args = 1,
         help_heading = "Data"
     )]
     pub region: Option<Vec<f64>>,
@@ -87,7 +87,7 @@ pub struct EncodeArgs {
         long,
         value_name = "TOP,LEFT,HEIGHT,WIDTH",
         value_delimiter = ',',
-        num_args = 4,
+        num_args = 1,
         help_heading = "Data"
     )]
     pub region: Option<Vec<f64>>,

@@ -16,6 +16,8 @@ const MARGIN: usize = 12;
 const WORDS: usize = 110;
 /// Rows of a sheet at most: the most frequent codes.
 const MOST_ROWS: usize = 64;
+/// Of the strongest mean change, what still gets the whole range from black to white.
+const LEAST_STRENGTH: f64 = 0.1;
 const GROUND: Color = [24, 24, 28];
 const INK: Color = [225, 225, 228];
 const FAINT: Color = [140, 140, 148];
@@ -78,8 +80,8 @@ fn spread<'a>(seen: impl Iterator<Item = &'a Seen>, wanted: usize) -> Vec<Seen> 
     (0..count).map(|i| all[i * all.len() / count].clone()).collect()
 }
 
-/// Draws rows: name, share and a bar for it, the mean change on grey (brighter where the picture becomes brighter), then
-/// example pairs, before and after.
+/// Draws rows: name, share and a bar for it, the mean change on grey (brighter where the picture becomes brighter, each row
+/// on its own scale), then example pairs, before and after.
 ///
 /// # Errors
 /// The source's.
@@ -95,13 +97,14 @@ pub fn draw(title: &str, rows: &[CodeRow], side: usize, source: &dyn ClipSource)
     sheet.text(MARGIN, MARGIN, title, INK, Font::Body);
     let heading = MARGIN + Font::Body.height() + 2 * GAP;
     if has_change {
-        sheet.text(MARGIN + WORDS, heading, "mean change", FAINT, Font::Small);
+        sheet.text(MARGIN + WORDS, heading, "change", FAINT, Font::Small);
     }
     sheet.text(first_pair, heading, "examples: before, after", FAINT, Font::Small);
 
     let greatest = shown.iter().map(|row| row.share).fold(0.0, f64::max);
+    let strength = |change: &[f64]| change.iter().fold(0.0, |most: f64, value| most.max(value.abs()));
     let strongest =
-        shown.iter().flat_map(|row| row.change.iter().flatten()).fold(0.0, |most: f64, x| most.max(x.abs()));
+        shown.iter().flat_map(|row| &row.change).map(|change| strength(change)).fold(0.0, f64::max);
     for (index, row) in shown.iter().enumerate() {
         let y = top + index * (SIDE + GAP);
         sheet.text(MARGIN, y + SIDE / 2 - Font::Body.height() - GAP, &row.name, INK, Font::Body);
@@ -111,8 +114,10 @@ pub fn draw(title: &str, rows: &[CodeRow], side: usize, source: &dyn ClipSource)
             ((WORDS - 3 * GAP) as f64 * row.share / greatest.max(f64::MIN_POSITIVE)).round() as usize;
         sheet.fill(MARGIN, y + SIDE / 2 + Font::Small.height() + GAP, length.max(1), 4, BAR);
         if let Some(change) = &row.change {
-            let tile = change_tile(change, side, strongest)?;
-            sheet.paste(MARGIN + WORDS, y, &tile);
+            // Each on its own scale, or rare codes with few transitions to average would leave the others grey; but where
+            // next to nothing changes, the tile stays grey.
+            let scale = strength(change).max(LEAST_STRENGTH * strongest);
+            sheet.paste(MARGIN + WORDS, y, &change_tile(change, side, scale)?);
         }
         for (place, example) in row.examples.iter().enumerate() {
             let clip = source.clip(example.clip)?;
@@ -131,8 +136,8 @@ fn tile(frames: &Frames, index: usize) -> Result<Image> {
     Ok(Image::from_rgb(SIDE, SIDE, small.rgb)?)
 }
 
-fn change_tile(change: &[f64], side: usize, strongest: f64) -> Result<Image> {
-    let scale = 127.0 / strongest.max(f64::MIN_POSITIVE);
+fn change_tile(change: &[f64], side: usize, greatest: f64) -> Result<Image> {
+    let scale = 127.0 / greatest.max(f64::MIN_POSITIVE);
     let rgb = change.iter().map(|value| (128.0 + value * scale).round().clamp(0.0, 255.0) as u8).collect();
     tile(&Frames { count: 1, height: side, width: side, rgb }, 0)
 }

@@ -1,6 +1,7 @@
 //! Values that cannot work together, refused before anything is computed.
 
 use cola_flow::Shift;
+use cola_lam::HealthLimits;
 
 use super::{ExperimentConfig, FIRST_BATCHES, PhaseConfig, Rates};
 use crate::Error;
@@ -156,6 +157,19 @@ impl ExperimentConfig {
                     "remedies.restart_after is {}; with lam.quantizer.levels there are no codes to restart: set 0",
                     self.remedies.restart_after
                 ),
+            ),
+            (
+                {
+                    let health = &self.health;
+                    let HealthLimits { utilization, max_usage, entropy, windows } = health.codebook;
+                    [utilization, max_usage, entropy, health.gradient_ratio, health.token_spread]
+                        .iter()
+                        .all(|limit| limit.is_finite() && *limit >= 0.0)
+                        && health.window > 0
+                        && windows > 0
+                },
+                "health: every limit must be finite and not negative, health.window and health.codebook.windows at least 1"
+                    .into(),
             ),
             (
                 self.evaluation.horizon > 0 && self.evaluation.batch > 0 && self.evaluation.steps > 0,
