@@ -123,6 +123,14 @@ pub struct PhaseConfig {
     pub final_rate: f64,
 }
 
+impl PhaseConfig {
+    /// What the rates are multiplied by at step `within` of a phase of `steps`.
+    pub(crate) fn factor(&self, within: u64, steps: u64) -> f64 {
+        let fall = 0.5 * (1.0 + (std::f64::consts::PI * within as f64 / steps as f64).cos());
+        self.final_rate + (1.0 - self.final_rate) * fall
+    }
+}
+
 /// Every kind of phase.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

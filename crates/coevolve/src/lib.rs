@@ -36,6 +36,7 @@ mod config;
 mod error;
 mod health;
 mod idm_gradient;
+mod learner;
 mod observe;
 mod optim;
 mod plan;

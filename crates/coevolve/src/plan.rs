@@ -137,6 +137,19 @@ impl Plan {
         self.0.iter().any(|phase| phase.kind == kind)
     }
 
+    /// Of the first `step` steps, those in which the action conditioner learns.
+    pub(crate) fn steps_with_conditioner(&self, step: u64) -> u64 {
+        let mut first = 0;
+        let mut steps = 0;
+        for phase in &self.0 {
+            if phase.kind.trains().action {
+                steps += phase.steps.min(step.saturating_sub(first));
+            }
+            first += phase.steps;
+        }
+        steps
+    }
+
     /// The naive plan for comparison: every warm-up becomes joint training of the same length.
     pub fn without_warmup(&self) -> Self {
         let mut phases: Vec<Phase> = Vec::new();

@@ -3,23 +3,24 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use candle_core::{DType, Device, Tensor, Var};
+use candle_core::{DType, Device, Tensor};
 use cola_data::{Batch, ClipSource, Loader};
 use cola_lam::{CODEBOOK, CodeRestart, UsageReport};
 
 use crate::Error;
 use crate::checkpoint::{self, State};
 use crate::codebook;
-use crate::config::{ExperimentConfig, FIRST_BATCHES, Rates};
+use crate::config::{ExperimentConfig, FIRST_BATCHES};
 use crate::health::{Health, Warning};
 use crate::idm_gradient;
+use crate::learner::{Learner, learners};
 use crate::observe::{Observer, Record};
 use crate::optim::{AdamW, Update};
 use crate::plan::{Phase, PhaseKind, Trains};
 use crate::step::{Key, Step, lam_step, world_step};
 use crate::study::{HeldOut, sensitivity};
 use crate::system::{System, SystemParams};
-use crate::window::Window;
+use crate::window::{Window, mean_norm};
 
 /// A run: configuration, parameters, optimizer and position. Everything else is a pure function of these.
 pub struct Run {
@@ -33,21 +34,6 @@ pub struct Run {
     stop_on_collapse: bool,
     step: u64,
     device: Device,
-}
-
-/// The variables that the current steps update.
-struct Learner {
-    name: String,
-    var: Var,
-    rate: f64,
-    decays: bool,
-}
-
-impl Learner {
-    /// Whether it belongs to the inverse dynamics model.
-    fn is_idm(&self) -> bool {
-        self.name.strip_prefix("lam.").is_some_and(|name| name != CODEBOOK)
-    }
 }
 
 impl Run {
@@ -209,7 +195,7 @@ impl Run {
                     index,
                     trains,
                     System::enter(&self.params, &config, trains)?,
-                    self.learners(&phase, trains),
+                    learners(&config, &self.params, phase.kind, trains),
                 ));
             }
             let Some((_, _, system, learners)) = &entered else { continue };
@@ -289,36 +275,9 @@ impl Run {
     /// What learns at this step: the phase's sets, less the latent action model while it is held.
     fn trains(&self, phase: &Phase) -> Trains {
         let trains = phase.kind.trains();
-        let conditioned: u64 = {
-            let mut first = 0;
-            let mut steps = 0;
-            for phase in self.config.plan.phases() {
-                if phase.kind.trains().action {
-                    steps += phase.steps.min(self.step.saturating_sub(first));
-                }
-                first += phase.steps;
-            }
-            steps
-        };
-        let held = trains.action && conditioned < self.config.remedies.hold_lam;
+        let taught = self.config.plan.steps_with_conditioner(self.step);
+        let held = trains.action && taught < self.config.remedies.hold_lam;
         Trains { lam: trains.lam && !held, ..trains }
-    }
-
-    fn learners(&self, phase: &Phase, trains: Trains) -> Vec<Learner> {
-        let rates = self.config.phase(phase.kind).rates;
-        self.params
-            .vars(trains)
-            .into_iter()
-            .filter(|(name, _, learns)| {
-                *learns
-                    && name.strip_prefix("lam.").is_none_or(|name| self.config.lam.learns_by_gradient(name))
-            })
-            .map(|(name, var, _)| {
-                // Decay is for the matrices of linear layers: not for norms, biases, tables, queries or codes.
-                let decays = var.rank() >= 2 && name.ends_with(".weight") && !name.ends_with(CODEBOOK);
-                Learner { rate: rate_of(&rates, &name), decays, name, var }
-            })
-            .collect()
     }
 
     /// Forward, backward, update; returns the flow loss, or the reconstruction error of a LAM phase: the quantizer's losses
@@ -363,9 +322,7 @@ impl Run {
             window.add_sources(prediction, vq);
         }
         let Step { tokens, codes, .. } = window.add(step)?; // the graph ends here: variables change in place below
-        let config = self.config.phase(phase.kind);
-        let fall = 0.5 * (1.0 + (std::f64::consts::PI * within as f64 / phase.steps as f64).cos());
-        let factor = config.final_rate + (1.0 - config.final_rate) * fall;
+        let factor = self.config.phase(phase.kind).factor(within, phase.steps);
         let updates: Vec<Update<'_>> = learners
             .iter()
             .map(|learner| Update {
@@ -392,22 +349,5 @@ impl Run {
             }
         }
         Ok(told)
-    }
-}
-
-/// Mean norm of the rows of a table.
-fn mean_norm(table: &Tensor) -> candle_core::Result<f64> {
-    table.to_dtype(DType::F64)?.sqr()?.sum(candle_core::D::Minus1)?.sqrt()?.mean_all()?.to_scalar()
-}
-
-fn rate_of(rates: &Rates, name: &str) -> f64 {
-    if name.strip_prefix("lam.") == Some(CODEBOOK) {
-        return rates.codebook;
-    }
-    match name.split('.').next() {
-        Some("lam") => rates.idm,
-        Some("fdm") => rates.fdm,
-        Some("action") => rates.action,
-        _ => rates.backbone,
     }
 }

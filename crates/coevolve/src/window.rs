@@ -144,3 +144,8 @@ pub(crate) fn norm_and_spread(tokens: &Tensor) -> Result<(f64, Option<f64>)> {
     let spread = scalar(away.mean_all()?)?.sqrt();
     Ok((norm, Some(if norm > 0.0 { spread / norm } else { 0.0 })))
 }
+
+/// Mean norm of the rows of a table.
+pub(crate) fn mean_norm(table: &Tensor) -> Result<f64> {
+    table.to_dtype(DType::F64)?.sqr()?.sum(D::Minus1)?.sqrt()?.mean_all()?.to_scalar()
+}
