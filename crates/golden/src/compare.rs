@@ -14,6 +14,8 @@ pub enum Tolerance {
     Absolute(f64),
     /// Largest difference divided by the stored tensor's largest magnitude.
     Relative(f64),
+    /// Largest difference for entries up to 1 in magnitude; grows with the stored tensor's largest magnitude beyond.
+    Scaled(f64),
 }
 
 impl Golden {
@@ -35,6 +37,7 @@ impl Golden {
         let limit = match tolerance {
             Tolerance::Absolute(limit) => limit,
             Tolerance::Relative(factor) => factor * scale,
+            Tolerance::Scaled(limit) => limit * scale.max(1.0),
             Tolerance::Noise(factor) => match self.noise[name]["max_abs"].as_f64() {
                 Some(noise) => factor * noise.max(scale * f64::from(f32::EPSILON)),
                 None => {

@@ -61,7 +61,7 @@ impl<'a> Export<'a> {
             columns.push(Column::new(name, Integers));
         }
         columns.extend([Column::new("from_time", Doubles), Column::new("to_time", Doubles)]);
-        columns.extend((0..config.tokens).map(|at| Column::new(&format!("code_{at}"), Integers)));
+        columns.extend((0..config.tokens).map(|at| Column::new(format!("code_{at}"), Integers)));
         if !args.codes_only {
             columns.push(Column::new("z", Vectors(config.action_dim())));
         }
@@ -90,7 +90,8 @@ impl<'a> Export<'a> {
             time(1),
         ];
         for position in 0..self.model.config.lam.tokens {
-            cells.push(each(&|i| i64::from(codes[i][position])));
+            let column = codes.iter().map(|action| i64::from(action[position]));
+            cells.push(Cells::Integers(column.collect()));
         }
         if self.embeddings {
             cells.push(Cells::Floats(actions.embedding.flatten_all()?.to_vec1()?));

@@ -14,9 +14,10 @@ pub(crate) const F64: Tolerance = Tolerance::Absolute(1e-9);
 /// Codes are equal or wrong.
 pub(crate) const EXACT: Tolerance = Tolerance::Absolute(0.0);
 
-/// The tolerance of `dtype`, where in f32 five times the reference's own deviation is allowed.
+/// The tolerance of `dtype`, where in f32 five times the reference's own deviation is allowed, more for entries beyond
+/// the size at which it was measured.
 pub(crate) fn tolerance(dtype: DType, deviation: f64) -> Tolerance {
-    if dtype == DType::F64 { F64 } else { Tolerance::Absolute(5.0 * deviation) }
+    if dtype == DType::F64 { F64 } else { Tolerance::Scaled(5.0 * deviation) }
 }
 
 /// AdamW's constants as a file's configuration names them; without clipping or warm-up where it names none.
@@ -58,7 +59,7 @@ fn every_reference_file_agrees() {
             "adamw" => in_both(optimizer::from_the_start),
             "adamw-late-unfreeze" => in_both(optimizer::late_unfreeze),
             "lr-schedule" => schedule::compare(golden),
-            "linear-probe" => in_both(probe::compare),
+            "linear-probe" => probe::compare(golden),
             "adapter-mlp" => in_both(adapter::compare),
             kind => candle_core::bail!("there is no comparison for files of kind `{kind}`"),
         }

@@ -2,10 +2,10 @@
 
 use candle_core::{D, Result, Tensor};
 
-/// Shorter vectors are divided by this instead of by their length.
-const SHORTEST: f64 = 1e-12;
+/// Shorter vectors are divided by this instead of by their length (lucidrains).
+const SHORTEST: f64 = 1e-6;
 
-/// `x / max(|x|, 1e-12)` along the last dimension, with a gradient; a vector of zeros stays one and gets a finite one.
+/// `x / max(|x|, 1e-6)` along the last dimension, with a gradient; a vector of zeros stays one and gets a finite one.
 ///
 /// Between unit vectors `|x - c|² = 2 - 2 x·c`, so the nearest code is the one with the largest cosine (jafar, jasmine,
 /// lucidrains).

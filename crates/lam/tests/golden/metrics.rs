@@ -16,6 +16,14 @@ pub(crate) fn compare(golden: &Golden) -> Result<()> {
     for stream in &streams {
         let usage = CodebookUsage::of(golden.tensor(&format!("input.{stream}.indices")), entries)?;
         let positions = usage.positions();
+        let counts = |histogram: &[u64]| histogram.iter().map(|count| *count as f64).collect::<Vec<_>>();
+        let by_position: Vec<Vec<f64>> = (0..positions).map(|at| counts(usage.histogram(at))).collect();
+        let pooled: Vec<f64> =
+            (0..entries).map(|code| by_position.iter().map(|counts| counts[code]).sum()).collect();
+        for (name, values) in [("pooled_counts", pooled), ("position_counts", by_position.concat())] {
+            let values = Tensor::new(values, &Device::Cpu)?;
+            golden.compare(&format!("output.{stream}.{name}"), &values, EXACT)?;
+        }
         let row = |usage: Usage, symbols: usize| {
             let Usage { utilization, max_usage, entropy } = usage;
             vec![utilization, max_usage, entropy, usage.bits(), usage.normalised(symbols), usage.perplexity()]
@@ -35,6 +43,7 @@ pub(crate) fn compare(golden: &Golden) -> Result<()> {
             )?;
         }
     }
+    golden.all_compared();
     Ok(())
 }
 
@@ -51,5 +60,6 @@ pub(crate) fn restarts(golden: &Golden) -> Result<()> {
     }
     golden.compare("output.restart", &Tensor::new(due, &Device::Cpu)?, EXACT)?;
     golden.compare("output.steps_since_active", &Tensor::new(idle, &Device::Cpu)?, EXACT)?;
+    golden.all_compared();
     Ok(())
 }

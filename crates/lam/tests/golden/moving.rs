@@ -9,8 +9,9 @@ use cola_nn::Params;
 
 use crate::EXACT;
 
-/// The reference keeps its statistics in float32 whatever it computes in, and everything depends on them.
-const STATISTICS: Tolerance = Tolerance::Absolute(1e-6);
+/// The reference keeps its statistics in float32 whatever it computes in, and everything depends on them: sums of
+/// many tokens are off by more.
+const STATISTICS: Tolerance = Tolerance::Scaled(1e-6);
 
 /// In f64: quantize with the codebook of before, differentiate, then update.
 pub(crate) fn compare(golden: &Golden) -> Result<()> {

@@ -36,7 +36,8 @@ pub(crate) fn compare(golden: &Golden) -> Result<()> {
     golden.compare("output.z_q", &model.embed(&actions.codes)?, TIGHT)?;
     let head = golden.tensor("output.codebook_head").dim(0)? as u32;
     let codes = Tensor::arange(0u32, head, &Device::Cpu)?;
-    golden.compare("output.codebook_head", &model.quantizer().embed(&codes)?, TIGHT)?;
+    // Divided by the half-width in float32 there, which shows for those that are no power of two.
+    golden.compare("output.codebook_head", &model.quantizer().embed(&codes)?, HALF_WIDTHS)?;
     let upstream = golden.input("upstream", DType::F64)?.reshape(actions.embedding.shape())?;
     let grads = actions.embedding.mul(&upstream)?.sum_all()?.backward()?;
     golden.compare_gradient("downstream.z", z.as_tensor(), &grads, HALF_WIDTHS)?;
