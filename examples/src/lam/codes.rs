@@ -40,12 +40,20 @@ pub fn write_sheets(
     folder: &Path,
 ) -> Result<()> {
     let config = &model.config.lam;
-    let mut table = Table::new(["codebook", "position", "code", "share", "count"]);
+    let actions = survey.changes.iter().flatten().map(|change| change.mean_action().len()).max().unwrap_or(0);
+    let fixed = ["codebook", "position", "code", "share", "count"].map(String::from);
+    let mut table =
+        Table::new(fixed.into_iter().chain((0..actions).map(|number| format!("mean_action_{number}"))));
     let mut add = |place: &str, rows: &[CodeRow]| -> Result<()> {
         for row in rows {
             let name = row.name.trim_start_matches("code ");
             let share = format!("{:.6}", row.share);
-            table.row([&model.version, place, name, &share, &row.count.to_string()])?;
+            let mut cells =
+                vec![model.version.clone(), place.into(), name.into(), share, row.count.to_string()];
+            cells.extend((0..actions).map(|number| {
+                row.action.get(number).map_or_else(String::new, |value| format!("{value:.4}"))
+            }));
+            table.row(cells)?;
         }
         Ok(())
     };

@@ -12,12 +12,15 @@ const SIDE: usize = 72;
 const GAP: usize = 4;
 /// Around the sheet, pixels.
 const MARGIN: usize = 12;
-/// For code, share and bar, pixels.
-const WORDS: usize = 110;
+/// For code, share, bar and mean action, pixels.
+const WORDS: usize = 190;
 /// Rows of a sheet at most: the most frequent codes.
 const MOST_ROWS: usize = 64;
 /// Of the strongest mean change, what still gets the whole range from black to white.
 const LEAST_STRENGTH: f64 = 0.1;
+/// Numbers of a real action that fit beside a row.
+const MOST_NUMBERS: usize = 6;
+const BAR_HEIGHT: usize = 4;
 const GROUND: Color = [24, 24, 28];
 const INK: Color = [225, 225, 228];
 const FAINT: Color = [140, 140, 148];
@@ -33,6 +36,8 @@ pub struct CodeRow {
     pub count: u64,
     /// Mean change; none for whole actions.
     pub change: Option<Vec<f64>>,
+    /// Mean real action; empty for whole actions and for sources without any.
+    pub action: Vec<f64>,
     /// Examples, at most as many as asked for, spread evenly over the transitions.
     pub examples: Vec<Seen>,
 }
@@ -49,6 +54,7 @@ pub fn position_rows(survey: &Survey, position: usize, examples: usize) -> Vec<C
             share: change.count as f64 / total,
             count: change.count,
             change: Some(change.mean()),
+            action: change.mean_action(),
             examples: spread(
                 survey.seen.iter().filter(|seen| seen.codes[position] as usize == code),
                 examples,
@@ -69,6 +75,7 @@ pub fn action_rows(survey: &Survey, examples: usize) -> Vec<CodeRow> {
         share: count as f64 / total,
         count,
         change: None,
+        action: Vec::new(),
         examples: spread(survey.seen.iter().filter(|seen| seen.codes == codes), examples),
     };
     actions.into_iter().take(MOST_ROWS).map(row).collect()
@@ -80,7 +87,7 @@ fn spread<'a>(seen: impl Iterator<Item = &'a Seen>, wanted: usize) -> Vec<Seen> 
     (0..count).map(|i| all[i * all.len() / count].clone()).collect()
 }
 
-/// Draws rows: name, share and a bar for it, the mean change on grey (brighter where the picture becomes brighter, each row
+/// Draws rows: name, share and a bar for it, the mean real action, the mean change on grey (brighter where the picture becomes brighter, each row
 /// on its own scale), then example pairs, before and after.
 ///
 /// # Errors
@@ -96,6 +103,9 @@ pub fn draw(title: &str, rows: &[CodeRow], side: usize, source: &dyn ClipSource)
     let mut sheet = Image::new(width, top + shown.len() * (SIDE + GAP) + MARGIN, GROUND);
     sheet.text(MARGIN, MARGIN, title, INK, Font::Body);
     let heading = MARGIN + Font::Body.height() + 2 * GAP;
+    if shown.iter().any(|row| !row.action.is_empty()) {
+        sheet.text(MARGIN, heading, "share, count, mean action", FAINT, Font::Small);
+    }
     if has_change {
         sheet.text(MARGIN + WORDS, heading, "change", FAINT, Font::Small);
     }
@@ -107,12 +117,19 @@ pub fn draw(title: &str, rows: &[CodeRow], side: usize, source: &dyn ClipSource)
         shown.iter().flat_map(|row| &row.change).map(|change| strength(change)).fold(0.0, f64::max);
     for (index, row) in shown.iter().enumerate() {
         let y = top + index * (SIDE + GAP);
-        sheet.text(MARGIN, y + SIDE / 2 - Font::Body.height() - GAP, &row.name, INK, Font::Body);
+        let mut line = y + GAP;
+        sheet.text(MARGIN, line, &row.name, INK, Font::Body);
+        line += Font::Body.height() + GAP;
         let share = format!("{:.1} %, {}", 100.0 * row.share, row.count);
-        sheet.text(MARGIN, y + SIDE / 2, &share, FAINT, Font::Small);
+        sheet.text(MARGIN, line, &share, FAINT, Font::Small);
+        line += Font::Small.height() + GAP;
         let length =
             ((WORDS - 3 * GAP) as f64 * row.share / greatest.max(f64::MIN_POSITIVE)).round() as usize;
-        sheet.fill(MARGIN, y + SIDE / 2 + Font::Small.height() + GAP, length.max(1), 4, BAR);
+        sheet.fill(MARGIN, line, length.max(1), BAR_HEIGHT, BAR);
+        if (1..=MOST_NUMBERS).contains(&row.action.len()) {
+            let words: Vec<String> = row.action.iter().map(|value| format!("{value:+.1}")).collect();
+            sheet.text(MARGIN, line + BAR_HEIGHT + GAP, &words.join(" "), FAINT, Font::Small);
+        }
         if let Some(change) = &row.change {
             // Each on its own scale, or rare codes with few transitions to average would leave the others grey; but where
             // next to nothing changes, the tile stays grey.

@@ -22,19 +22,37 @@ pub struct Seen {
     pub codes: Vec<u32>,
 }
 
-/// The mean of `after - before` over the transitions of one code.
+/// What happens where one code occurs.
 #[derive(Clone, Debug)]
 pub struct Change {
-    /// `(H, W, 3)` sums, pixels in `[0, 1]`.
+    /// Sums of `after - before`, `(H, W, 3)`, pixels in `[0, 1]`.
     sum: Vec<f64>,
+    /// Sums of the real actions; empty if the source has none.
+    actions: Vec<f64>,
     /// Transitions.
     pub count: u64,
 }
 
 impl Change {
-    /// The mean, `(H, W, 3)`; zeros if there was no transition.
+    /// The mean of `after - before`, `(H, W, 3)`; zeros if there was no transition.
     pub fn mean(&self) -> Vec<f64> {
-        self.sum.iter().map(|sum| sum / self.count.max(1) as f64).collect()
+        self.over_count(&self.sum)
+    }
+
+    /// The mean real action in the source's own units; empty if it has none.
+    pub fn mean_action(&self) -> Vec<f64> {
+        self.over_count(&self.actions)
+    }
+
+    fn over_count(&self, sums: &[f64]) -> Vec<f64> {
+        sums.iter().map(|sum| sum / self.count.max(1) as f64).collect()
+    }
+
+    fn add(&mut self, change: &[f64], action: &[f32]) {
+        self.count += 1;
+        self.sum.iter_mut().zip(change).for_each(|(sum, value)| *sum += value);
+        self.actions.resize(action.len(), 0.0);
+        self.actions.iter_mut().zip(action).for_each(|(sum, value)| *sum += f64::from(*value));
     }
 }
 
@@ -61,7 +79,7 @@ impl Survey {
         let count = count.min(source.len());
         let config = &model.config.lam;
         let side = config.image;
-        let nothing = Change { sum: vec![0.0; side * side * 3], count: 0 };
+        let nothing = Change { sum: vec![0.0; side * side * 3], actions: Vec::new(), count: 0 };
         let mut survey = Self {
             seen: Vec::new(),
             usage: CodebookUsage::new(config.tokens, config.codes),
@@ -78,7 +96,7 @@ impl Survey {
             let video = collate(&clips, side, side, &model.device)?.lam_view;
             let actions = model.lam.infer(&video)?;
             survey.usage.add(&actions.codes)?;
-            survey.add(&places, &video, &actions.codes)?;
+            survey.add(&places, &clips, &video, &actions.codes)?;
             let sums = Sums::of(&actions.tokens)?;
             tokens = Some(match tokens {
                 Some(before) => before.plus(sums),
@@ -93,19 +111,19 @@ impl Survey {
         Ok(survey)
     }
 
-    fn add(&mut self, places: &[usize], video: &Tensor, codes: &Tensor) -> Result<()> {
-        let (clips, transitions, _) = codes.dims3()?;
+    fn add(&mut self, places: &[usize], clips: &[Clip], video: &Tensor, codes: &Tensor) -> Result<()> {
+        let (_, transitions, _) = codes.dims3()?;
         let codes = codes.to_vec3::<u32>()?;
-        for clip in 0..clips {
+        for (clip, shown) in clips.iter().enumerate() {
             let frames = video.get(clip)?.permute((0, 2, 3, 1))?; // (T, H, W, 3)
             for transition in 0..transitions {
                 let change = (frames.get(transition + 1)? - frames.get(transition)?)?;
                 let change = change.flatten_all()?.to_dtype(DType::F64)?.to_vec1::<f64>()?;
                 let codes = codes[clip][transition].clone();
+                let each = shown.action_dim;
+                let action = &shown.actions[transition * each..(transition + 1) * each];
                 for (position, &code) in codes.iter().enumerate() {
-                    let into = &mut self.changes[position][code as usize];
-                    into.count += 1;
-                    into.sum.iter_mut().zip(&change).for_each(|(sum, value)| *sum += value);
+                    self.changes[position][code as usize].add(&change, action);
                 }
                 self.seen.push(Seen { clip: places[clip], transition, codes });
             }
