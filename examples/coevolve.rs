@@ -17,7 +17,7 @@ use cola_coevolve::{
 };
 use cola_examples::args::RunArgs;
 use cola_examples::choice::write;
-use cola_examples::figures::{score_table, write_curves, write_rollouts};
+use cola_examples::figures::{score_table, write_rollouts};
 use cola_examples::folder::RunFolder;
 use cola_examples::sources::{Sources, generator};
 use cola_examples::training;
@@ -61,7 +61,6 @@ fn main() -> Result<()> {
     // Only to hear of held-out clips that will not do before the training, not after it.
     HeldOut::new(&*sources.long, 2, &config, &device)?;
     training::train(&mut run, &folder, &sources, Some(&held_out))?;
-    write_curves(&folder.path("log.jsonl"), &config.plan, &folder.path("curves.png"))?;
 
     let (evaluations, pictures) = evaluate_all(&run, &sources, &device)?;
     write_rollouts(&pictures, &folder.path("rollouts.gif"), &folder.path("rollouts.png"))?;
@@ -97,7 +96,6 @@ fn load_generator(
             run
         };
         training::train(&mut run, &own, sources, None)?;
-        write_curves(&own.path("log.jsonl"), &plan.plan, &own.path("curves.png"))?;
         std::fs::create_dir_all(&finished)
             .with_context(|| format!("{}: cannot be made", finished.display()))?;
         run.params().save_generator(&finished)?;

@@ -2,12 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use cola_coevolve::{Error, Observer, Phase, Record, Warning};
+use cola_coevolve::{Error, ExperimentConfig, Observer, Phase, Record, Warning};
 use cola_report::Progress;
 
 /// One bar for each phase: rate, loss, codes in use, time left.
-#[derive(Default)]
 pub struct Console {
+    config: ExperimentConfig,
     bar: Option<Progress>,
     codes: String,
     /// A running mean, so that the number can be read.
@@ -17,6 +17,11 @@ pub struct Console {
 }
 
 impl Console {
+    /// For a run of this configuration.
+    pub fn new(config: &ExperimentConfig) -> Self {
+        Self { config: config.clone(), bar: None, codes: String::new(), loss: None, shown: BTreeMap::new() }
+    }
+
     /// Ends the last phase's bar.
     pub fn finish(&mut self) {
         if let Some(bar) = self.bar.take() {
@@ -64,7 +69,7 @@ impl Observer for Console {
         }
         for warning in &record.warnings {
             if self.is_news(warning) {
-                let line = format!("step {}: {warning}; {}", record.step, warning.advice());
+                let line = format!("step {}: {warning}; {}", record.step, warning.advice(&self.config));
                 match &mut self.bar {
                     Some(bar) => bar.note(&line),
                     None => eprintln!("{line}"),

@@ -48,7 +48,10 @@ pub fn write_curves(log: &Path, plan: &Plan, file: &Path) -> Result<()> {
         Panel::new("Action sensitivity, held-out clips", "flow loss, shuffled - true")
             .with(series("sensitivity", &|r| r.sensitivity)),
     ];
-    panels.retain(|panel| panel.series.iter().any(|series| !series.points.is_empty()));
+    for panel in &mut panels {
+        panel.series.retain(|series| !series.points.is_empty());
+    }
+    panels.retain(|panel| !panel.series.is_empty());
     let mut first = 0;
     for phase in plan.phases() {
         for panel in &mut panels {

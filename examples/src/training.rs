@@ -2,12 +2,13 @@
 
 use anyhow::{Result, bail};
 use candle_core::Device;
-use cola_coevolve::{ExperimentConfig, HeldOut, Observer, Run};
+use cola_coevolve::{Error, ExperimentConfig, HeldOut, Observer, Run, StoredLam};
 use cola_lam::codebook_version;
 
 use crate::args::{RunArgs, checkpoint_at};
 use crate::choice::Choice;
 use crate::console::Console;
+use crate::figures::write_curves;
 use crate::folder::RunFolder;
 use crate::logs::Logs;
 use crate::sources::Sources;
@@ -31,6 +32,10 @@ pub fn open(
         (RunFolder::create(args.out.as_deref(), program)?, config)
     };
     let choice = Choice::of(args, &folder)?;
+    if let Some(from) = &choice.lam_from {
+        // What will not do is said before minutes of decoding, and before the folder is a run's.
+        StoredLam::check_fit(&checkpoint_at(from)?, &config)?;
+    }
     let sources = choice.open(&config)?;
     if !args.resume {
         choice.write(&folder)?;
@@ -83,7 +88,11 @@ pub fn start(
         if let Some(from) = &choice.lam_from {
             let from = checkpoint_at(from)?;
             run.load_lam(&from)?;
-            println!("LAM        version {}, from {}", codebook_version(&run.params().lam)?, from.display());
+            println!(
+                "LAM        version {}, from {}",
+                codebook_version(&config.lam, &run.params().lam)?,
+                from.display()
+            );
         }
         run
     };
@@ -91,15 +100,19 @@ pub fn start(
     Ok(run)
 }
 
-/// Trains to the end of the plan with bars and logs.
+/// Trains to the end of the plan with bars and logs, then draws `curves.png`.
 ///
 /// # Errors
 /// The run's, the disk's.
 pub fn train(run: &mut Run, folder: &RunFolder, sources: &Sources, held_out: Option<&HeldOut>) -> Result<()> {
-    let mut console = Console::default();
+    let mut console = Console::new(run.config());
     let mut logs = Logs::open(folder, run.step(), run.config())?;
     let observers: &mut [&mut dyn Observer] = &mut [&mut console, &mut logs];
-    run.train(&sources.train, held_out, &folder.checkpoints(), observers)?;
+    let result = run.train(&sources.train, held_out, &folder.checkpoints(), observers);
     console.finish();
-    Ok(())
+    // Wanted most of all where a run was stopped over its codes.
+    if matches!(result, Ok(()) | Err(Error::Collapsed { .. })) {
+        write_curves(&folder.path("log.jsonl"), &run.config().plan, &folder.path("curves.png"))?;
+    }
+    Ok(result?)
 }

@@ -41,7 +41,7 @@ fn trained() -> &'static str {
         let root = tempfile::tempdir().expect("a folder");
         let out = path(root.path(), "lam");
         let told = succeeds("lam", &["train", "--scale", "smoke", "--set", "data.batch=8", "--out", &out]);
-        for part in ["plan       LAM20", "LAM        version", "verdict", "next       lam probe"] {
+        for part in ["plan       LAM20", "model      version lam-", "verdict", "next       lam probe"] {
             assert!(told.contains(part), "`{part}` is not in:\n{told}");
         }
         (root, out)
@@ -99,7 +99,7 @@ fn a_film_becomes_one_row_a_transition_in_both_kinds_of_table() {
     assert_eq!(table.len(), 12);
     assert_eq!(header.iter().filter(|name| name.starts_with("z_")).count(), 64);
     let version = &table[0][column("codebook")];
-    assert_eq!(version.len(), 16);
+    assert_eq!(version.len(), 20);
     assert!(told.contains(version.as_str()), "{told}");
     for (index, row) in table.iter().enumerate() {
         assert_eq!(row[column("from_frame")], index.to_string());
@@ -229,7 +229,7 @@ fn wrong_input_is_refused_with_what_to_do() {
     film(&video, 3);
     fails("lam", &["encode", &video, "--out", &path(root.path(), "a.txt")], &["a.txt", "parquet"]);
     fails("lam", &["encode", &video, "--stride", "5", "--out", &csv], &["at least 2"]);
-    fails("lam", &["encode", &video, "--region", "0,0,2,1", "--out", &csv], &["--region", "fractions"]);
+    fails("lam", &["encode", &video, "--region", "0,0,2,1", "--out", &csv], &["region", "fractions"]);
     fails(
         "lam",
         &["encode", &video, "--lam", "nowhere", "--out", &csv],
@@ -243,4 +243,24 @@ fn wrong_input_is_refused_with_what_to_do() {
     std::fs::write(&video, b"no video at all").expect("a file");
     fails("lam", &["encode", &video, "--out", &csv], &["film.mp4"]);
     assert!(!Path::new(&csv).exists(), "nothing half-written stays");
+}
+
+#[test]
+fn a_film_and_a_dataset_of_the_same_pictures_have_the_same_codes() {
+    let root = tempfile::tempdir().expect("a folder");
+    let data = concat!(env!("CARGO_MANIFEST_DIR"), "/data/pusht_lerobot");
+    let film = format!("{data}/videos/observation.image/chunk-000/file-000.mp4");
+    let (one, other) = (path(root.path(), "film.csv"), path(root.path(), "data.csv"));
+    let common = ["--lam", trained(), "--region", "0,0,1,1", "--out"];
+    succeeds("lam", &[&["encode", &film][..], &common, &[&one]].concat());
+    succeeds("lam", &[&["encode", data, "--splits", "train"][..], &common, &[&other]].concat());
+    let (header, film) = rows(&one);
+    let from = header.iter().position(|name| name == "code_0").expect("a column");
+    let (_, data) = rows(&other);
+    assert_eq!(data.len(), 48 * 15);
+    for (index, row) in data.iter().enumerate() {
+        // The film goes on where an episode of 16 frames ends.
+        let place = index / 15 * 16 + index % 15;
+        assert_eq!(row[from..], film[place][from..], "transition {index}");
+    }
 }

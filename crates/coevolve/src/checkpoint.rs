@@ -13,6 +13,7 @@ use crate::Error;
 use crate::config::ExperimentConfig;
 use crate::health::Health;
 use crate::optim::{AdamW, Moments};
+use crate::stored_lam::{check_version, write_version};
 use crate::system::SystemParams;
 
 /// Version of `state.json`.
@@ -36,9 +37,6 @@ pub struct State {
     /// The latent action model came from another run.
     #[serde(default)]
     pub lam_given: bool,
-    /// Which latent action model this is, see [`cola_lam::codebook_version`]; older checkpoints do not say.
-    #[serde(default)]
-    pub codebook_version: Option<String>,
 }
 
 impl State {
@@ -46,7 +44,7 @@ impl State {
     pub(crate) fn new(step: u64, restart: &CodeRestart, health: &Health, lam_given: bool) -> Self {
         let (restart, health) = (restart.clone(), Some(health.clone()));
         let updates = BTreeMap::new();
-        Self { format: FORMAT, step, updates, restart, health, lam_given, codebook_version: None }
+        Self { format: FORMAT, step, updates, restart, health, lam_given }
     }
 }
 
@@ -95,7 +93,7 @@ pub(crate) fn save(
     cola_nn::save_tensors(tensors, &aside.join("optimizer.safetensors"))?;
     write_atomically(aside.join("config.toml"), config.to_toml()?.as_bytes())
         .map_err(io("writing config.toml"))?;
-    state.codebook_version = Some(codebook_version(&params.lam)?);
+    write_version(&aside, &codebook_version(&config.lam, &params.lam)?)?;
     let text = serde_json::to_vec_pretty(&state).map_err(|error| Error::State {
         file: aside.join("state.json"),
         field: "whole file".into(),
@@ -165,11 +163,7 @@ pub(crate) fn load(
         return Err(wrong("health.stretches", "codes of another codebook".into(), expected));
     }
     params.load(folder)?;
-    let found = codebook_version(&params.lam)?;
-    if let Some(version) = state.codebook_version.as_ref().filter(|version| **version != found) {
-        let found = format!("{version}, but lam.safetensors holds {found}");
-        return Err(wrong("codebook_version", found, "the version of the parameters beside it".into()));
-    }
+    check_version(folder, &codebook_version(&config.lam, &params.lam)?)?;
     let tensors = cola_nn::read_tensors(&folder.join("optimizer.safetensors"))?;
     let known: BTreeMap<String, Var> =
         params.vars(crate::plan::Trains::default()).into_iter().map(|(name, var, _)| (name, var)).collect();

@@ -66,7 +66,7 @@ pub enum Error {
     },
     /// A collapsed codebook, in a run that was told to stop over it; the checkpoint holds the last step.
     #[error(
-        "phase {phase}, step {step}: {warning}; {}; the checkpoint {} holds this step, --resume without --stop-on-collapse goes on", warning.advice(), folder.display()
+        "phase {phase}, step {step}: {warning}; {advice}; the checkpoint {} holds this step, --resume without --stop-on-collapse goes on", folder.display()
     )]
     Collapsed {
         /// The phase.
@@ -75,6 +75,8 @@ pub enum Error {
         step: u64,
         /// What was found.
         warning: Warning,
+        /// What to try.
+        advice: String,
         /// The checkpoint.
         folder: PathBuf,
     },

@@ -6,6 +6,7 @@ use std::fmt;
 use cola_lam::{CodebookUsage, Finding, HealthLimits, HealthMonitor, LamConfig};
 use serde::{Deserialize, Serialize};
 
+use crate::config::ExperimentConfig;
 use crate::observe::Record;
 
 /// What is watched and when it is reported. Changes no number of the training.
@@ -22,7 +23,8 @@ pub struct HealthConfig {
     pub gradient_ratio: f64,
     /// Least spread of the tokens of a batch, over their norm: below it they are a constant.
     pub token_spread: f64,
-    /// Steps with latent actions before a collapse may stop a run: small codebooks have been seen to wake late.
+    /// Steps with latent actions before a collapse may stop a run, at most half of its plan's: small codebooks have been
+    /// seen to wake late.
     pub grace: u64,
 }
 
@@ -61,9 +63,9 @@ pub enum Warning {
         /// Records in a row.
         windows: u32,
     },
-    /// The world model does as well with the actions of other clips.
+    /// The prediction is as good with the actions of other clips.
     IgnoredActions {
-        /// Flow loss with shuffled minus with true actions.
+        /// Loss with shuffled minus with true actions: flow loss, or the forward dynamics model's error.
         mean: f64,
         /// Its standard error over clips.
         standard_error: f64,
@@ -103,9 +105,9 @@ impl Warning {
     }
 
     /// What to try, most promising first.
-    pub fn advice(&self) -> &'static str {
-        match self {
-            Self::Codebook(finding) => finding.advice(),
+    pub fn advice(&self, config: &ExperimentConfig) -> String {
+        let words = match self {
+            Self::Codebook(finding) => return finding.advice(&config.lam),
             Self::QuantizerDrowns { .. } => "lower lam.commitment_weight, by 10 or more",
             Self::ConstantTokens { .. } => {
                 "check that neighbouring frames differ (data.frame_stride, data.region), or try lam.readout=\"difference\""
@@ -114,7 +116,8 @@ impl Warning {
                 "train longer, raise the shift of the training times (flow.time.shift), use shorter clips (data.frames), or \
                  a longer WARM phase"
             }
-        }
+        };
+        words.into()
     }
 }
 
@@ -135,7 +138,7 @@ impl fmt::Display for Warning {
             ),
             Self::IgnoredActions { mean, standard_error, .. } => write!(
                 f,
-                "the world model ignores its actions: those of other clips cost {mean:.4} +- {standard_error:.4}"
+                "the actions are ignored: those of other clips cost {mean:.4} +- {standard_error:.4}"
             ),
         }
     }
@@ -232,9 +235,9 @@ impl Health {
         warnings
     }
 
-    /// Whether a collapse may stop the run already.
-    pub(crate) fn is_past(&self, grace: u64) -> bool {
-        self.watched >= grace
+    /// Whether a collapse may stop a plan already that has `steps` steps with latent actions.
+    pub(crate) fn may_stop(&self, config: &HealthConfig, steps: u64) -> bool {
+        self.watched >= config.grace.min(steps / 2)
     }
 }
 

@@ -41,6 +41,7 @@ mod observe;
 mod optim;
 mod plan;
 mod step;
+mod stored_lam;
 mod study;
 mod system;
 mod train;
@@ -56,6 +57,7 @@ pub use observe::{Observer, Record};
 pub use optim::{AdamW, OptimizerConfig, Update, WarmupRule};
 pub use plan::{Phase, PhaseKind, Plan, PlanError, Trains};
 pub use step::{Key, Step, lam_step, world_step};
+pub use stored_lam::StoredLam;
 pub use study::adapter::{
     Accuracy, Adapter, AdapterConfig, AdapterNet, AdapterReport, Choice, CodeLogits, Latents, Majority,
     Predicted, Target,

@@ -150,6 +150,12 @@ impl Plan {
         steps
     }
 
+    /// Steps in which latent actions are inferred.
+    pub(crate) fn steps_with_actions(&self) -> u64 {
+        let phases = self.0.iter().filter(|phase| phase.kind.has_actions());
+        phases.fold(0, |sum, phase| sum.saturating_add(phase.steps))
+    }
+
     /// The naive plan for comparison: every warm-up becomes joint training of the same length.
     pub fn without_warmup(&self) -> Self {
         let mut phases: Vec<Phase> = Vec::new();

@@ -18,6 +18,7 @@ use crate::observe::{Observer, Record};
 use crate::optim::{AdamW, Update};
 use crate::plan::{Phase, PhaseKind, Trains};
 use crate::step::{Key, Step, lam_step, world_step};
+use crate::stored_lam::StoredLam;
 use crate::study::{HeldOut, sensitivity};
 use crate::system::{System, SystemParams};
 use crate::window::{Window, mean_norm};
@@ -90,24 +91,26 @@ impl Run {
     /// # Errors
     /// A checkpoint that cannot be read, or whose model is another one: the message names the fields.
     pub fn load_lam(&mut self, folder: &Path) -> Result<(), Error> {
-        let stored = checkpoint::config(folder)?;
-        let differences = self.config.lam.differences(&stored.lam);
-        if !differences.is_empty() {
+        if self.step > 0 {
             return Err(Error::Config {
-                origin: folder.join("config.toml").display().to_string(),
+                origin: folder.display().to_string(),
                 reason: format!(
-                    "its latent action model is another one than this run's: {}; take these values over with --set lam.KEY=VALUE",
-                    differences.join(", ")
+                    "a run takes over a latent action model before its first step, not after step {}",
+                    self.step
                 ),
             });
         }
-        self.params.lam.load(&folder.join("lam.safetensors"))?;
+        StoredLam::check_fit(folder, &self.config)?;
+        let stored = StoredLam::open(folder, &self.device)?;
+        for (name, var) in stored.params.vars() {
+            self.params.lam.set(&name, &var.as_detached_tensor())?;
+        }
         self.lam_given = true;
         Ok(())
     }
 
     /// Whether training ends with [`Error::Collapsed`] once a collapse of the codebook has been reported and
-    /// `health.grace` steps with latent actions are past. A checkpoint is written before. Off at first, also in a resumed
+    /// `health.grace` steps with latent actions, or half of the plan's, are past. A checkpoint is written before. Off at first, also in a resumed
     /// run.
     pub fn stop_on_collapse(&mut self, stop: bool) {
         self.stop_on_collapse = stop;
@@ -213,7 +216,9 @@ impl Run {
                 for observer in observers.iter_mut() {
                     observer.on_record(&record)?;
                 }
-                if self.stop_on_collapse && self.health.is_past(config.health.grace) {
+                if self.stop_on_collapse
+                    && self.health.may_stop(&config.health, config.plan.steps_with_actions())
+                {
                     collapse = record.warnings.into_iter().find(Warning::is_collapse);
                 }
             }
@@ -228,6 +233,7 @@ impl Run {
                     return Err(Error::Collapsed {
                         phase: phase.to_string(),
                         step: self.step,
+                        advice: warning.advice(&config),
                         warning,
                         folder,
                     });

@@ -15,6 +15,9 @@ const MEND_MOVIE: &str = "not a complete mp4 or mov file: copy it again from its
                           with `ffmpeg -i in.mkv -c copy out.mp4`";
 const MEND_FRAGMENTS: &str = "repack it in one piece with `ffmpeg -i in.mp4 -c copy out.mp4`";
 
+/// Samples of one size have no table that bounds their number; this is six days at 30 a second.
+const MOST_SAMPLES: u64 = 1 << 24;
+
 /// The first video track.
 pub(crate) struct Track {
     pub(crate) file: PathBuf,
@@ -222,10 +225,23 @@ impl Tables<'_> {
     /// Samples with place and size; every one is a key frame, at time 0.
     fn places(&self, tables: &[u8]) -> Result<Vec<Sample>, Error> {
         let sizes = self.find(tables, &["stsz"])?;
-        if sizes.get(4..8).is_some_and(|constant| constant != [0; 4]) {
-            return Err(self.error("stsz", "one size for all samples", "a size for each sample"));
-        }
-        let sizes = self.table::<1>(sizes, "stsz", 8)?;
+        let sizes = match sizes.get(4..12).and_then(|start| start.split_first_chunk::<4>()) {
+            // One size for all samples, as a video of a single picture has it.
+            Some((size, count)) if *size != [0; 4] => {
+                let size = u32::from_be_bytes(*size);
+                let count = count.iter().fold(0u64, |sum, &byte| sum << 8 | u64::from(byte));
+                if count > MOST_SAMPLES || count * u64::from(size) > self.length {
+                    let found = format!("{count} samples of {size} bytes");
+                    return Err(self.error(
+                        "stsz",
+                        found,
+                        format!("samples within the file's {} bytes", self.length),
+                    ));
+                }
+                vec![[size]; count as usize]
+            }
+            _ => self.table::<1>(sizes, "stsz", 8)?,
+        };
         let runs = self.table::<3>(self.find(tables, &["stsc"])?, "stsc", 4)?;
         let chunks: Vec<u64> = match self.find(tables, &["stco"]) {
             Ok(content) => self.table(content, "stco", 4)?.into_iter().map(|[at]| u64::from(at)).collect(),

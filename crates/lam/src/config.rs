@@ -152,50 +152,53 @@ impl LamConfig {
     /// `field = its value (this one's)`. How they are trained and the forward dynamics model do not count: parameters
     /// of the one can be used in the other if the list is empty.
     pub fn differences(&self, other: &Self) -> Vec<String> {
-        let fields = |config: &Self| {
-            // Every field named, so that a new one has to be thought about here.
-            let Self {
-                image,
-                patch,
-                dim,
-                heads,
-                layers,
-                max_frames: _,
-                map_heads,
-                tokens,
-                code_dim,
-                codes,
-                readout,
-                causal,
-                code_init: _,
-                codebook_weight: _,
-                commitment_weight: _,
-                fdm_layers: _,
-                fdm_heads: _,
-                fdm_residual: _,
-                quantizer,
-            } = config;
-            [
-                ("image", image.to_string()),
-                ("patch", patch.to_string()),
-                ("dim", dim.to_string()),
-                ("heads", heads.to_string()),
-                ("layers", layers.to_string()),
-                ("map_heads", map_heads.to_string()),
-                ("tokens", tokens.to_string()),
-                ("code_dim", code_dim.to_string()),
-                ("codes", codes.to_string()),
-                ("readout", format!("{readout:?}").to_lowercase()),
-                ("causal", causal.to_string()),
-                ("quantizer.cosine", quantizer.cosine.to_string()),
-                ("quantizer.levels", format!("{:?}", quantizer.levels)),
-            ]
-        };
-        let pairs = fields(self).into_iter().zip(fields(other));
+        let pairs = self.identity().into_iter().zip(other.identity());
         pairs
             .filter(|((_, own), (_, theirs))| own != theirs)
             .map(|((name, own), (_, theirs))| format!("{name} = {theirs} ({own})"))
             .collect()
+    }
+
+    /// The fields that decide what the parameters of inverse dynamics model and quantizer mean, with their values.
+    pub(crate) fn identity(&self) -> [(&'static str, String); 14] {
+        // Every field named, so that a new one has to be thought about here.
+        let Self {
+            image,
+            patch,
+            dim,
+            heads,
+            layers,
+            max_frames: _,
+            map_heads,
+            tokens,
+            code_dim,
+            codes,
+            readout,
+            causal,
+            code_init: _,
+            codebook_weight: _,
+            commitment_weight: _,
+            fdm_layers: _,
+            fdm_heads: _,
+            fdm_residual: _,
+            quantizer,
+        } = self;
+        [
+            ("image", image.to_string()),
+            ("patch", patch.to_string()),
+            ("dim", dim.to_string()),
+            ("heads", heads.to_string()),
+            ("layers", layers.to_string()),
+            ("map_heads", map_heads.to_string()),
+            ("tokens", tokens.to_string()),
+            ("code_dim", code_dim.to_string()),
+            ("codes", codes.to_string()),
+            ("readout", format!("{readout:?}").to_lowercase()),
+            ("causal", causal.to_string()),
+            ("quantizer.update", format!("{:?}", quantizer.update).to_lowercase()),
+            ("quantizer.cosine", quantizer.cosine.to_string()),
+            ("quantizer.levels", format!("{:?}", quantizer.levels)),
+        ]
     }
 
     /// Whether a model of these sizes can exist.

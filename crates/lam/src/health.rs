@@ -4,7 +4,11 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use crate::config::{CodeInit, LamConfig, Readout};
 use crate::usage::{CodebookUsage, Usage};
+
+/// Commitment weights up to this one have been seen to leave small codebooks alive.
+const LIGHT_COMMITMENT: f64 = 0.01;
 
 /// What still counts as healthy. The paper calls a collapse by its looks; these numbers are this project's.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -14,7 +18,7 @@ pub struct HealthLimits {
     pub utilization: f64,
     /// Largest share of the most frequent code.
     pub max_usage: f64,
-    /// Least entropy over `ln entries`.
+    /// Least entropy over `ln entries`. A little above a fifth: two constants out of 32 codes are exactly there.
     pub entropy: f64,
     /// So many windows in a row have to be beyond a limit before it is reported.
     pub windows: u32,
@@ -22,7 +26,7 @@ pub struct HealthLimits {
 
 impl Default for HealthLimits {
     fn default() -> Self {
-        Self { utilization: 0.25, max_usage: 0.8, entropy: 0.2, windows: 3 }
+        Self { utilization: 0.25, max_usage: 0.8, entropy: 0.21, windows: 3 }
     }
 }
 
@@ -85,17 +89,32 @@ impl Finding {
         self.symptom != Symptom::FewCodes
     }
 
-    /// What to try, most promising first.
-    pub fn advice(&self) -> &'static str {
-        match self.symptom {
-            Symptom::OneCode | Symptom::LowEntropy => {
-                "try codes from data (lam.code_init=\"data\"), a smaller lam.commitment_weight, read-out \"difference\", \
-                 a longer WARM phase, remedies.restart_after=50 or lam.quantizer.entropy_weight=0.1 (docs/remedies.md)"
+    /// What to try, most promising first; what the configuration has already is left out.
+    pub fn advice(&self, config: &LamConfig) -> String {
+        let quantizer = &config.quantizer;
+        let few = self.symptom == Symptom::FewCodes;
+        let codebook = !quantizer.is_scalar();
+        let mut ideas = Vec::new();
+        let mut idea = |holds: bool, words: &'static str| {
+            if holds {
+                ideas.push(words);
             }
-            Symptom::FewCodes => {
-                "try remedies.restart_after=50, codes from data (lam.code_init=\"data\") or fewer lam.codes (docs/remedies.md)"
-            }
-        }
+        };
+        idea(codebook && config.code_init != CodeInit::Data, "codes from data (lam.code_init=data)");
+        idea(
+            codebook && !few && config.commitment_weight > LIGHT_COMMITMENT,
+            "a smaller lam.commitment_weight",
+        );
+        idea(!few && config.readout == Readout::Mean, "lam.readout=difference");
+        idea(codebook, "dead codes restarted in a LAM phase (remedies.restart_after=50)");
+        idea(
+            codebook && quantizer.entropy_weight == 0.0,
+            "an entropy penalty (lam.quantizer.entropy_weight=0.1)",
+        );
+        idea(few, "fewer lam.codes");
+        idea(!few, "a longer WARM phase before joint training");
+        idea(!few, "clips in which more moves (data.frame_stride, data.region)");
+        format!("try {} (docs/remedies.md)", ideas.join(", "))
     }
 }
 
@@ -111,7 +130,7 @@ impl fmt::Display for Finding {
             ),
             Symptom::LowEntropy => write!(
                 f,
-                "codebook collapse at {place}: entropy {value:.2} of its largest value (least {limit:.2}), most frequent \
+                "codebook collapse at {place}: entropy {value:.3} of its largest value (least {limit:.3}), most frequent \
                  code {code}"
             ),
             Symptom::FewCodes => write!(

@@ -1,7 +1,10 @@
 //! Collapse is called out by name, health is left in peace.
 
 use candle_core::{Device, Result, Tensor};
-use cola_lam::{CodebookUsage, HealthLimits, HealthMonitor, Place, Symptom, UsageReport};
+use cola_lam::{
+    CodeInit, CodebookUsage, HealthLimits, HealthMonitor, LamConfig, Place, QuantizerConfig, Symptom,
+    UsageReport,
+};
 
 const ENTRIES: usize = 32;
 
@@ -36,7 +39,20 @@ fn a_dead_position_behind_a_healthy_pool_is_named() -> Result<()> {
     assert_eq!((findings[0].place, findings[0].code), (Place::Position(1), 17));
     let words = findings[0].to_string();
     assert!(words.contains("collapse at position 1: code 17 takes 100 %"), "{words}");
-    assert!(findings[0].is_collapse() && findings[0].advice().contains("lam.commitment_weight"));
+    assert!(
+        findings[0].is_collapse()
+            && findings[0].advice(&LamConfig::paper()).contains("lam.commitment_weight")
+    );
+    // What is there already is not recommended.
+    let tiny = findings[0].advice(&LamConfig::tiny());
+    assert!(
+        !tiny.contains("code_init") && !tiny.contains("commitment") && tiny.contains("restart_after"),
+        "{tiny}"
+    );
+    let quantizer = QuantizerConfig { levels: vec![4, 8], ..QuantizerConfig::default() };
+    let scalar = LamConfig { quantizer, code_init: CodeInit::Box, ..LamConfig::tiny() };
+    let scalar = findings[0].advice(&scalar);
+    assert!(!scalar.contains("restart") && !scalar.contains("entropy_weight"), "{scalar}");
     Ok(())
 }
 

@@ -16,7 +16,7 @@ pub enum Command {
     Train(RunArgs),
     /// Write the latent actions of a video or dataset to a table, .parquet or .csv, one row for each transition.
     ///
-    /// Any length: windows slide over the video, so memory does not grow with it. Every row carries the version of the
+    /// Any length: windows slide over the video; memory does not grow with that of a video file. Every row carries the version of the
     /// codebook, because codes of different models must never be mixed.
     Encode(EncodeArgs),
     /// Can real actions be read from the latent ones? Linear probe and ridge, beside the best constant and shuffled
@@ -79,10 +79,10 @@ pub struct EncodeArgs {
     #[arg(long, value_name = "NAMES", value_delimiter = ',', help_heading = "Data")]
     pub splits: Option<Vec<String>>,
     /// Take every n-th frame of a video file [default: as trained]. Datasets are read as trained.
-    #[arg(long, value_name = "N", help_heading = "Data")]
+    #[arg(long, value_name = "N", help_heading = "Data", value_parser = at_least_one)]
     pub stride: Option<usize>,
     /// The part of each frame that is used, as fractions of its height and width [default: the centred square of a video
-    /// file; for a dataset as trained].
+    /// file; for a dataset as for the other commands].
     #[arg(
         long,
         value_name = "TOP,LEFT,HEIGHT,WIDTH",
@@ -135,10 +135,10 @@ pub struct CodesArgs {
     #[arg(long, default_value = "train")]
     pub split: String,
     /// Clips looked at, spread evenly over the split.
-    #[arg(long, value_name = "N", default_value_t = 4000)]
+    #[arg(long, value_name = "N", default_value_t = 4000, value_parser = at_least_one)]
     pub clips: usize,
     /// Example pairs for each code.
-    #[arg(long, value_name = "N", default_value_t = 6)]
+    #[arg(long, value_name = "N", default_value_t = 6, value_parser = at_least_one)]
     pub examples: usize,
     /// Folder for the sheets and `codes.csv` [default: out/codes, then out/codes-2 and so on].
     #[arg(long, value_name = "DIR")]
@@ -158,9 +158,17 @@ pub struct HealthArgs {
     #[arg(long, default_value = "valid")]
     pub split: String,
     /// Clips looked at, spread evenly over the split.
-    #[arg(long, value_name = "N", default_value_t = 2000)]
+    #[arg(long, value_name = "N", default_value_t = 2000, value_parser = at_least_one)]
     pub clips: usize,
     /// The verdict as JSON as well.
     #[arg(long, value_name = "FILE")]
     pub json: Option<PathBuf>,
+}
+
+fn at_least_one(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(0) => Err("at least 1 is needed".into()),
+        Ok(number) => Ok(number),
+        Err(_) => Err("not a whole number".into()),
+    }
 }

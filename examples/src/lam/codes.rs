@@ -40,7 +40,13 @@ pub fn write_sheets(
     folder: &Path,
 ) -> Result<()> {
     let config = &model.config.lam;
-    let actions = survey.changes.iter().flatten().map(|change| change.mean_action().len()).max().unwrap_or(0);
+    let actions = survey
+        .changes
+        .iter()
+        .flat_map(|codes| codes.values())
+        .map(|change| change.mean_action().len())
+        .max()
+        .unwrap_or(0);
     let fixed = ["codebook", "position", "code", "share", "count"].map(String::from);
     let mut table =
         Table::new(fixed.into_iter().chain((0..actions).map(|number| format!("mean_action_{number}"))));
@@ -62,6 +68,8 @@ pub fn write_sheets(
     for position in 0..config.tokens {
         let rows = position_rows(survey, position, examples);
         add(&position.to_string(), &rows)?;
+        let unused = (0..config.codes as u32).filter(|code| !survey.changes[position].contains_key(code));
+        add(&position.to_string(), &unused.map(CodeRow::unused).collect::<Vec<_>>())?;
         let title = words(&format!("position {position}: {} of {} codes in use", rows.len(), config.codes));
         let file = folder.join(format!("codes-position-{position}.png"));
         draw(&title, &rows, config.image, source)?.save_png(file)?;

@@ -3,15 +3,15 @@
 use std::path::Path;
 
 use anyhow::{Context, Result, bail};
-use candle_core::{Device, Tensor};
+use candle_core::Tensor;
 use cola_data::{
-    Cells, ClipOptions, Column, ColumnKind, ColumnWriter, Crop, Frames, LeRobot, Region, VideoFile, View,
-    resize,
+    Cells, Clip, ClipOptions, Column, ColumnKind, ColumnWriter, Frames, LeRobot, Region, VideoFile, View,
+    collate,
 };
-use cola_lam::{ActionSequence, LatentActionModel};
+use cola_lam::ActionSequence;
 use cola_report::Progress;
 
-use crate::lam::args::EncodeArgs;
+use crate::lam::args::{DataArgs, EncodeArgs};
 use crate::lam::model::{Model, region_of};
 use crate::sources::decode;
 
@@ -109,16 +109,19 @@ impl<'a> Export<'a> {
 
 fn encode_video(model: &Model, args: &EncodeArgs) -> Result<()> {
     let video = VideoFile::open(&args.input)?;
+    if let Some(splits) = &args.splits {
+        bail!("--splits {}: a video file has no splits; leave it out", splits.join(","));
+    }
     let (height, width) = (video.height(), video.width());
     let region = match &args.region {
         Some(region) => region_of(region)?,
         None => centre(height, width),
     };
     let stride = args.stride.unwrap_or(model.config.data.frame_stride);
-    let numbers: Vec<usize> = (0..video.frames()).step_by(stride.max(1)).collect();
+    let numbers: Vec<usize> = (0..video.frames()).step_by(stride).collect();
     if numbers.len() < 2 {
         bail!(
-            "{}: {} of {} frames with a stride of {stride}, at least 2 are needed; choose a smaller --stride",
+            "{}: {} of {} frames with a stride of {stride}, at least 2 are needed; choose a smaller --stride or a longer video",
             args.input.display(),
             numbers.len(),
             video.frames()
@@ -131,14 +134,16 @@ fn encode_video(model: &Model, args: &EncodeArgs) -> Result<()> {
         numbers.len(),
         (times[numbers[numbers.len() - 1]] - times[0]) / (numbers.len() - 1) as f64
     );
-    let Region { top, left, height, width } = region;
-    let (stride, region_text) = (stride.to_string(), format!("{top},{left},{height},{width}"));
+    let (stride, region_text) = (stride.to_string(), words(region));
     let name = args.input.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned());
     let what = [("cola.input", name.as_str()), ("cola.stride", &stride), ("cola.region", &region_text)];
     let mut export = Export::create(model, args, &what)?;
 
-    let side = model.config.lam.image;
-    let view = View { region, height: side, width: side };
+    // As a dataset is read: kept at no more than this size first, then resized for the model.
+    let part = region.pixels(video.height(), video.width())?;
+    let most = model.config.data.store;
+    let view =
+        View { region, height: (part.height as usize).min(most), width: (part.width as usize).min(most) };
     let mut sliding = model.lam.slide(model.config.data.frames)?;
     let mut bar = Progress::start("encode", numbers.len() as u64, 0);
     let (mut told, mut read) = (0, 0);
@@ -151,9 +156,9 @@ fn encode_video(model: &Model, args: &EncodeArgs) -> Result<()> {
         Ok(())
     };
     video.read(numbers.iter().copied(), &view, PIECE, |_, frames| -> Result<()> {
-        let found = sliding.push(&tensor(&frames, &model.device)?)?;
-        tell(&mut export, found)?;
         read += frames.count;
+        let found = sliding.push(&seen(model, frames)?)?;
+        tell(&mut export, found)?;
         bar.tick(read as u64, "frames");
         Ok(())
     })?;
@@ -167,11 +172,8 @@ fn encode_dataset(model: &Model, args: &EncodeArgs, dataset: &LeRobot) -> Result
     if args.stride.is_some_and(|stride| stride != config.data.frame_stride) {
         bail!("--stride: a dataset is read with the model's own stride, {}", config.data.frame_stride);
     }
-    let region = match &args.region {
-        Some(region) => region_of(region)?,
-        None => config.data.region,
-    };
-    let options = ClipOptions { region, frames: 2, ..config.clip_options() };
+    let from = DataArgs { data: Some(args.input.clone()), region: args.region.clone() };
+    let options = ClipOptions { frames: 2, ..model.clip_options(&from)? };
     let splits: Vec<String> = match &args.splits {
         Some(splits) => splits.clone(),
         None => dataset.info().splits.keys().cloned().collect(),
@@ -179,7 +181,14 @@ fn encode_dataset(model: &Model, args: &EncodeArgs, dataset: &LeRobot) -> Result
     let fps = dataset.info().fps;
     let name = args.input.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned());
     let stride = config.data.frame_stride.to_string();
-    let mut export = Export::create(model, args, &[("cola.input", &name), ("cola.stride", &stride)])?;
+    let (region, camera) = (words(options.region), dataset.camera(options.camera.as_deref())?.to_string());
+    let what = [
+        ("cola.input", name.as_str()),
+        ("cola.stride", &stride),
+        ("cola.region", &region),
+        ("cola.camera", &camera),
+    ];
+    let mut export = Export::create(model, args, &what)?;
     for split in &splits {
         let clips = decode(dataset, split, &options)?;
         let mut bar = Progress::start(&format!("encode {split}"), clips.episodes() as u64, 0);
@@ -188,10 +197,14 @@ fn encode_dataset(model: &Model, args: &EncodeArgs, dataset: &LeRobot) -> Result
             let frames: Vec<usize> = (0..stored).step_by(config.data.frame_stride).collect();
             if frames.len() >= 2 {
                 let clip = clips.episode_clip(episode, 0, frames.len())?;
-                let actions = read_whole(&model.lam, config.data.frames, &clip.frames, &model.device)?;
+                let number = clip.episode as i64;
+                let actions = model
+                    .lam
+                    .infer_long(&seen(model, clip.frames)?, config.data.frames)
+                    .with_context(|| format!("split `{split}`, episode {number}"))?;
                 let place = Place {
                     source: split,
-                    episode: clip.episode as i64,
+                    episode: number,
                     first: 0,
                     frames: &frames,
                     times: &|frame| frame as f64 / fps,
@@ -205,25 +218,17 @@ fn encode_dataset(model: &Model, args: &EncodeArgs, dataset: &LeRobot) -> Result
     export.finish(&args.out)
 }
 
-/// Latent actions of decoded frames, which are resized piece by piece.
-fn read_whole(
-    lam: &LatentActionModel,
-    window: usize,
-    frames: &Frames,
-    device: &Device,
-) -> Result<ActionSequence> {
-    let side = lam.config().image;
-    let small = resize(frames, &Crop::full(frames.height, frames.width), side, side)?;
-    lam.infer_long(&tensor(&small, device)?, window).context("encoding an episode")
+/// Frames as the model sees them in training, `(1, T, 3, side, side)` in `[0, 1]`.
+fn seen(model: &Model, frames: Frames) -> Result<Tensor> {
+    let clip = Clip { frames, actions: Vec::new(), action_dim: 0, episode: 0, start: 0 };
+    let side = model.config.lam.image;
+    Ok(collate(&[clip], side, side, &model.device)?.lam_view)
 }
 
-/// `(1, T, 3, H, W)` in `[0, 1]`.
-fn tensor(frames: &Frames, device: &Device) -> Result<Tensor> {
-    let shape = (1, frames.count, frames.height, frames.width, 3);
-    let bytes = Tensor::from_slice(&frames.rgb, shape, device)?;
-    let values = bytes.to_dtype(candle_core::DType::F32)?.permute((0, 1, 4, 2, 3))?.contiguous()?;
-    // Divided as in training: the product with 1/255 has other bits.
-    Ok(values.broadcast_div(&Tensor::new(255f32, device)?)?)
+/// As `--region` takes it.
+fn words(region: Region) -> String {
+    let Region { top, left, height, width } = region;
+    format!("{top},{left},{height},{width}")
 }
 
 /// The centred square.

@@ -4,10 +4,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::{Context, Result, bail};
-use candle_core::{DType, Device};
-use cola_coevolve::{ExperimentConfig, checkpoint};
+use candle_core::Device;
+use cola_coevolve::{ExperimentConfig, StoredLam};
 use cola_data::{ClipOptions, ClipSource, LeRobot, Region};
-use cola_lam::{LatentActionModel, codebook_version};
+use cola_lam::LatentActionModel;
 use cola_nn::Params;
 
 use crate::args::checkpoint_at;
@@ -25,6 +25,8 @@ pub struct Model {
     pub config: ExperimentConfig,
     /// The model.
     pub lam: LatentActionModel,
+    /// Its parameters.
+    pub params: Params,
     /// Which one it is.
     pub version: String,
     /// Where it lies.
@@ -44,13 +46,9 @@ impl Model {
             None => shipped(),
         };
         let device = args.device.open()?;
-        let config = checkpoint::config(&folder)?;
-        let params = Params::seeded(0, DType::F32, &device);
-        let lam = LatentActionModel::new(&config.lam, params.frozen())?;
-        params.load(&folder.join("lam.safetensors"))?;
-        let version = codebook_version(&params)?;
+        let StoredLam { config, model: lam, params, version } = StoredLam::open(&folder, &device)?;
         println!("model      version {version}, {}", folder.display());
-        Ok(Self { config, lam, version, folder, device })
+        Ok(Self { config, lam, params, version, folder, device })
     }
 
     /// How a dataset is read: as trained, but for a dataset that the user names with the region that the user wants.
@@ -85,18 +83,14 @@ impl Model {
 /// Four fractions.
 ///
 /// # Errors
-/// Another number of them, or a window outside of the frame.
+/// Another number of them.
 pub fn region_of(values: &[f64]) -> Result<Region> {
     let &[top, left, height, width] = values else {
-        bail!("--region: {} numbers found, expected four: TOP,LEFT,HEIGHT,WIDTH", values.len());
-    };
-    let fits =
-        |start: f64, size: f64| (0.0..1.0).contains(&start) && size > 0.0 && start + size <= 1.0 + 1e-9;
-    if !(fits(top, height) && fits(left, width)) {
         bail!(
-            "--region {top},{left},{height},{width}: no part of a frame; expected fractions of height and width, such as 0.25,0,0.5,1"
+            "--region: {} numbers found, expected four fractions, TOP,LEFT,HEIGHT,WIDTH, such as 0.25,0,0.5,1",
+            values.len()
         );
-    }
+    };
     Ok(Region { top, left, height, width })
 }
 

@@ -42,30 +42,33 @@ pub struct CodeRow {
     pub examples: Vec<Seen>,
 }
 
+impl CodeRow {
+    /// A code that never occurs.
+    pub fn unused(code: u32) -> Self {
+        let name = format!("code {code}");
+        Self { name, share: 0.0, count: 0, change: None, action: Vec::new(), examples: Vec::new() }
+    }
+}
+
 /// The codes of a position in use, the most frequent first.
 pub fn position_rows(survey: &Survey, position: usize, examples: usize) -> Vec<CodeRow> {
     let total = survey.usage.samples().max(1) as f64;
     let mut rows: Vec<CodeRow> = survey.changes[position]
         .iter()
-        .enumerate()
-        .filter(|(_, change)| change.count > 0)
-        .map(|(code, change): (usize, &Change)| CodeRow {
+        .map(|(&code, change): (&u32, &Change)| CodeRow {
             name: format!("code {code}"),
             share: change.count as f64 / total,
             count: change.count,
             change: Some(change.mean()),
             action: change.mean_action(),
-            examples: spread(
-                survey.seen.iter().filter(|seen| seen.codes[position] as usize == code),
-                examples,
-            ),
+            examples: spread(survey.seen.iter().filter(|seen| seen.codes[position] == code), examples),
         })
         .collect();
     rows.sort_by_key(|row| std::cmp::Reverse(row.count));
     rows
 }
 
-/// The whole actions in use, the most frequent first, at most as many as a sheet has rows.
+/// The whole actions in use, the most frequent first.
 pub fn action_rows(survey: &Survey, examples: usize) -> Vec<CodeRow> {
     let total = survey.usage.samples().max(1) as f64;
     let mut actions: Vec<(&[u32], u64)> = survey.usage.actions().collect();
@@ -78,7 +81,7 @@ pub fn action_rows(survey: &Survey, examples: usize) -> Vec<CodeRow> {
         action: Vec::new(),
         examples: spread(survey.seen.iter().filter(|seen| seen.codes == codes), examples),
     };
-    actions.into_iter().take(MOST_ROWS).map(row).collect()
+    actions.into_iter().map(row).collect()
 }
 
 fn spread<'a>(seen: impl Iterator<Item = &'a Seen>, wanted: usize) -> Vec<Seen> {
@@ -99,9 +102,13 @@ pub fn draw(title: &str, rows: &[CodeRow], side: usize, source: &dyn ClipSource)
     let first_pair = MARGIN + WORDS + if has_change { SIDE + 3 * GAP } else { 0 };
     let pair = 2 * SIDE + GAP / 2 + 3 * GAP;
     let top = MARGIN + 2 * Font::Body.height() + 4 * GAP;
-    let width = (first_pair + pairs * pair + MARGIN).max(MARGIN * 2 + Font::Body.width(title));
+    let title = match rows.len() - shown.len() {
+        0 => title.to_string(),
+        left => format!("{title}; the {} most frequent, {left} more in codes.csv", shown.len()),
+    };
+    let width = (first_pair + pairs * pair + MARGIN).max(MARGIN * 2 + Font::Body.width(&title));
     let mut sheet = Image::new(width, top + shown.len() * (SIDE + GAP) + MARGIN, GROUND);
-    sheet.text(MARGIN, MARGIN, title, INK, Font::Body);
+    sheet.text(MARGIN, MARGIN, &title, INK, Font::Body);
     let heading = MARGIN + Font::Body.height() + 2 * GAP;
     if shown.iter().any(|row| !row.action.is_empty()) {
         sheet.text(MARGIN, heading, "share, count, mean action", FAINT, Font::Small);

@@ -1,12 +1,17 @@
 //! All transitions of a set of clips: codes, tokens, what changes.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use anyhow::Result;
-use candle_core::{D, DType, Tensor};
+use candle_core::{D, DType, Device, Tensor};
 use cola_data::{Clip, ClipSource, collate};
 use cola_lam::CodebookUsage;
 use cola_report::Progress;
 
 use crate::lam::model::Model;
+
+/// Transitions of a frame of an episode, so that clips that overlap count each once.
+type Known = BTreeSet<(u64, usize)>;
 
 /// Clips computed at once.
 const BATCH: usize = 64;
@@ -23,7 +28,7 @@ pub struct Seen {
 }
 
 /// What happens where one code occurs.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Change {
     /// Sums of `after - before`, `(H, W, 3)`, pixels in `[0, 1]`.
     sum: Vec<f64>,
@@ -34,7 +39,7 @@ pub struct Change {
 }
 
 impl Change {
-    /// The mean of `after - before`, `(H, W, 3)`; zeros if there was no transition.
+    /// The mean of `after - before`, `(H, W, 3)`; empty if there was no transition.
     pub fn mean(&self) -> Vec<f64> {
         self.over_count(&self.sum)
     }
@@ -50,6 +55,7 @@ impl Change {
 
     fn add(&mut self, change: &[f64], action: &[f32]) {
         self.count += 1;
+        self.sum.resize(change.len(), 0.0);
         self.sum.iter_mut().zip(change).for_each(|(sum, value)| *sum += value);
         self.actions.resize(action.len(), 0.0);
         self.actions.iter_mut().zip(action).for_each(|(sum, value)| *sum += f64::from(*value));
@@ -62,12 +68,12 @@ pub struct Survey {
     pub seen: Vec<Seen>,
     /// Their histogram.
     pub usage: CodebookUsage,
-    /// What changes where a code occurs, `[position][code]`.
-    pub changes: Vec<Vec<Change>>,
+    /// What happens where a code occurs, for each position; codes that never occur are not there.
+    pub changes: Vec<BTreeMap<u32, Change>>,
     /// Mean norm of the tokens.
     pub token_norm: f64,
-    /// Root mean square distance of the tokens from their mean over the clips, over that norm.
-    pub token_spread: f64,
+    /// Root mean square distance of the tokens from their mean over the clips, over that norm; `None` for a single clip.
+    pub token_spread: Option<f64>,
 }
 
 impl Survey {
@@ -79,15 +85,15 @@ impl Survey {
         let count = count.min(source.len());
         let config = &model.config.lam;
         let side = config.image;
-        let nothing = Change { sum: vec![0.0; side * side * 3], actions: Vec::new(), count: 0 };
         let mut survey = Self {
             seen: Vec::new(),
             usage: CodebookUsage::new(config.tokens, config.codes),
-            changes: vec![vec![nothing; config.codes]; config.tokens],
+            changes: vec![BTreeMap::new(); config.tokens],
             token_norm: 0.0,
-            token_spread: 0.0,
+            token_spread: None,
         };
         let mut tokens: Option<Sums> = None;
+        let mut known = Known::new();
         let mut bar = Progress::start("look at clips", count as u64, 0);
         for first in (0..count).step_by(BATCH) {
             let places: Vec<usize> =
@@ -95,8 +101,7 @@ impl Survey {
             let clips = places.iter().map(|&place| source.clip(place)).collect::<Result<Vec<Clip>, _>>()?;
             let video = collate(&clips, side, side, &model.device)?.lam_view;
             let actions = model.lam.infer(&video)?;
-            survey.usage.add(&actions.codes)?;
-            survey.add(&places, &clips, &video, &actions.codes)?;
+            survey.add(model, &mut known, &places, &clips, (&video, &actions.codes))?;
             let sums = Sums::of(&actions.tokens)?;
             tokens = Some(match tokens {
                 Some(before) => before.plus(sums),
@@ -111,23 +116,39 @@ impl Survey {
         Ok(survey)
     }
 
-    fn add(&mut self, places: &[usize], clips: &[Clip], video: &Tensor, codes: &Tensor) -> Result<()> {
+    fn add(
+        &mut self,
+        model: &Model,
+        known: &mut Known,
+        places: &[usize],
+        clips: &[Clip],
+        (video, codes): (&Tensor, &Tensor),
+    ) -> Result<()> {
         let (_, transitions, _) = codes.dims3()?;
         let codes = codes.to_vec3::<u32>()?;
+        let mut fresh = Vec::new();
         for (clip, shown) in clips.iter().enumerate() {
             let frames = video.get(clip)?.permute((0, 2, 3, 1))?; // (T, H, W, 3)
             for transition in 0..transitions {
+                let frame = shown.start + transition * model.config.data.frame_stride;
+                if !known.insert((shown.episode, frame)) {
+                    continue;
+                }
                 let change = (frames.get(transition + 1)? - frames.get(transition)?)?;
                 let change = change.flatten_all()?.to_dtype(DType::F64)?.to_vec1::<f64>()?;
                 let codes = codes[clip][transition].clone();
                 let each = shown.action_dim;
                 let action = &shown.actions[transition * each..(transition + 1) * each];
                 for (position, &code) in codes.iter().enumerate() {
-                    self.changes[position][code as usize].add(&change, action);
+                    self.changes[position].entry(code).or_default().add(&change, action);
                 }
+                fresh.extend_from_slice(&codes);
                 self.seen.push(Seen { clip: places[clip], transition, codes });
             }
         }
+        let count = model.config.lam.tokens;
+        let rows = fresh.len() / count;
+        self.usage.add(&Tensor::from_vec(fresh, (rows, count), &Device::Cpu)?)?;
         Ok(())
     }
 }
@@ -164,10 +185,11 @@ impl Sums {
         self
     }
 
-    fn norm_and_spread(&self) -> (f64, f64) {
+    fn norm_and_spread(&self) -> (f64, Option<f64>) {
         let norm = self.norms / (self.clips * self.tokens);
         let of_means: f64 = self.values.iter().map(|sum| (sum / self.clips).powi(2)).sum();
         let variance = (self.squares / self.clips - of_means).max(0.0) / self.tokens;
-        (norm, if norm > 0.0 { variance.sqrt() / norm } else { 0.0 })
+        let spread = if norm > 0.0 { variance.sqrt() / norm } else { 0.0 };
+        (norm, (self.clips > 1.0).then_some(spread))
     }
 }

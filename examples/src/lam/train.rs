@@ -2,10 +2,9 @@
 
 use anyhow::{Result, bail};
 use cola_coevolve::{ExperimentConfig, PhaseKind, Plan, checkpoint};
-use cola_lam::{UsageReport, codebook_version};
+use cola_lam::UsageReport;
 
 use crate::args::RunArgs;
-use crate::figures::write_curves;
 use crate::lam::args::ModelArgs;
 use crate::lam::codes::{usage_table, write_sheets};
 use crate::lam::health::{judge, say};
@@ -29,8 +28,6 @@ pub fn run(args: &RunArgs) -> Result<()> {
     let (folder, config, choice, sources) = training::open(args, "lam", || configure(args))?;
     let mut run = training::start(args, &folder, &config, &choice, &device, |_| Ok(()))?;
     training::train(&mut run, &folder, &sources, None)?;
-    write_curves(&folder.path("log.jsonl"), &config.plan, &folder.path("curves.png"))?;
-    println!("LAM        version {}", codebook_version(&run.params().lam)?);
     drop(run);
 
     let newest = checkpoint::list(&folder.checkpoints()).pop();
@@ -38,26 +35,38 @@ pub fn run(args: &RunArgs) -> Result<()> {
     let survey = Survey::of(&model, &*sources.held_out, CLIPS)?;
     write_sheets(&model, &survey, &*sources.held_out, EXAMPLES, &folder.path(""))?;
     println!("\n{}", usage_table(&UsageReport::of(&survey.usage))?);
-    say(&judge(&model, &survey), survey.usage.samples());
+    say(&model, &judge(&model, &survey), survey.usage.samples());
     println!("pictures   {folder}/curves.png, {folder}/codes-position-0.png and so on");
-    println!("next       lam probe --lam {folder}; coevolve --lam-from {folder} --plan WM2K");
+    println!("next       lam probe --lam {folder}");
+    for (plan, words) in [("WM2K", "stage two of the baseline"), ("E2E2K", "joint training from this model")]
+    {
+        println!(
+            "           coevolve --config {folder}/config.toml --lam-from {folder} --plan {plan}   ({words})"
+        );
+    }
     Ok(())
 }
 
-/// The preset's `LAM` phases, or those of `--plan`.
+/// The preset's `LAM` phases, or the plan that the user asked for, which must have no others.
 fn configure(args: &RunArgs) -> Result<ExperimentConfig> {
+    if args.without_warmup || args.pretrain {
+        bail!(
+            "lam train has neither a WARM phase nor a video generator: leave out --without-warmup and --pretrain"
+        );
+    }
     let mut config = args.experiment()?;
     let lam = config.plan.phases().iter().filter(|phase| phase.kind == PhaseKind::Lam);
     let steps: u64 = lam.map(|phase| phase.steps).sum();
-    match (&args.plan, steps) {
-        (Some(plan), steps) if steps != config.plan.steps() => {
-            bail!(
-                "--plan {plan}: lam train has LAM phases only, such as LAM2K; the program coevolve has the others"
-            )
-        }
-        (None, 0) => config.plan = Plan::of(&[(PhaseKind::Lam, PAPER_STEPS)]),
-        (_, steps) => config.plan = Plan::of(&[(PhaseKind::Lam, steps)]),
+    let asked =
+        args.plan.is_some() || args.overrides.iter().any(|value| value.trim_start().starts_with("plan"));
+    if asked && steps != config.plan.steps() {
+        bail!(
+            "plan {}: lam train has LAM phases only, such as LAM2K; the program coevolve has the others",
+            config.plan
+        );
     }
+    let steps = if steps == 0 { PAPER_STEPS } else { steps };
+    config.plan = Plan::of(&[(PhaseKind::Lam, steps)]);
     config.check()?;
     Ok(config)
 }

@@ -153,5 +153,5 @@ fn a_quantizer_that_drowns_the_prediction_is_named_with_its_cure() {
     let warnings = &watcher.0.last().expect("a record").warnings;
     let warning = warnings.iter().find(|w| matches!(w, Warning::QuantizerDrowns { .. }));
     let warning = warning.unwrap_or_else(|| panic!("{warnings:?}"));
-    assert!(warning.advice().contains("lam.commitment_weight"));
+    assert!(warning.advice(&config).contains("lam.commitment_weight"));
 }

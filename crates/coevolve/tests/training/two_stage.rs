@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use candle_core::Device;
-use cola_coevolve::{Error, Observer, Phase, Run, checkpoint};
+use cola_coevolve::{Error, Observer, Phase, Run, StoredLam, checkpoint};
 
 fn lam_of(folder: &Path) -> Vec<u8> {
     std::fs::read(folder.join("lam.safetensors")).expect("a file of parameters")
@@ -99,5 +99,9 @@ fn parameters_of_another_step_beside_a_state_are_noticed() {
     std::fs::copy(checkpoints[0].join("lam.safetensors"), checkpoints[1].join("lam.safetensors"))
         .expect("a copy");
     let error = Run::open(&checkpoints[1], &Device::Cpu).err().expect("a mix-up").to_string();
-    assert!(error.contains("codebook_version") && error.contains("lam.safetensors holds"), "{error}");
+    assert!(error.contains("lam.version") && error.contains("lam.safetensors beside it"), "{error}");
+    let stored = StoredLam::open(&checkpoints[1], &Device::Cpu).err().expect("a mix-up").to_string();
+    assert_eq!(stored, error);
+    let mut run = Run::new(&crate::support::config("E2E2"), &Device::Cpu).expect("a run");
+    assert_eq!(run.load_lam(&checkpoints[1]).expect_err("a mix-up").to_string(), error);
 }
