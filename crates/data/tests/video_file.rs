@@ -205,3 +205,26 @@ fn a_header_of_another_size_is_refused() {
     assert!(matches!(error, Error::FrameSize { found: (32, 48), expected: (32, 64), .. }), "{error}");
     assert!(error.to_string().contains("re-encode"), "{error}");
 }
+
+#[test]
+fn a_video_of_one_picture_has_one_size_for_all_samples() {
+    let file = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/one_frame.mp4");
+    let bytes = std::fs::read(file).unwrap();
+    let at = place(&bytes, b"stsz");
+    assert_ne!(bytes[at + 8..at + 12], [0; 4], "the case of this test");
+    let video = VideoFile::open(Path::new(file)).unwrap();
+    assert_eq!((video.frames(), video.height(), video.width()), (1, 24, 32));
+    let chunks = read(&video, 0..1, &video.full_view(), 8).unwrap();
+    assert_eq!(chunks[0].1.count, 1);
+
+    // Nor may it claim more samples than the file can hold.
+    let folder = tempfile::tempdir().unwrap();
+    let hostile = folder.path().join("film.mp4");
+    for count in [u32::MAX, 1 << 20] {
+        let mut bytes = bytes.clone();
+        bytes[at + 12..at + 16].copy_from_slice(&count.to_be_bytes());
+        std::fs::write(&hostile, bytes).unwrap();
+        let text = VideoFile::open(&hostile).err().expect("too many samples").to_string();
+        assert!(text.contains("stsz") && text.contains("film.mp4"), "{text}");
+    }
+}

@@ -18,7 +18,7 @@ const MARGIN: f64 = 1e-3;
 /// code = sum over the numbers of (round(b) + floor(L/2)) · (product of the earlier L)
 /// ```
 ///
-/// It has no parameters and no losses, and there is nothing that could collapse. Computed in f32 (f64 for f64 tokens).
+/// It has no parameters and no losses, so no row of a codebook can die; the tokens can still become constants. Computed in f32 (f64 for f64 tokens).
 ///
 /// ```
 /// use candle_core::{DType, Device, Tensor};
