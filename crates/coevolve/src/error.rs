@@ -74,7 +74,7 @@ pub enum Error {
         /// Global step.
         step: u64,
         /// What was found.
-        warning: Warning,
+        warning: Box<Warning>,
         /// What to try.
         advice: String,
         /// The checkpoint.

@@ -234,7 +234,7 @@ impl Run {
                         phase: phase.to_string(),
                         step: self.step,
                         advice: warning.advice(&config),
-                        warning,
+                        warning: Box::new(warning),
                         folder,
                     });
                 }

@@ -40,15 +40,11 @@ pub struct ModelArgs {
     pub device: DeviceName,
 }
 
-/// Clips of a dataset.
+/// A part of each frame.
 #[derive(Args, Clone, Debug)]
-pub struct DataArgs {
-    /// A LeRobot v3.0 dataset [default: the RoboDesk clips of this repository; the drawn world for a model of the toy
-    /// preset].
-    #[arg(long, value_name = "DIR", help_heading = "Data")]
-    pub data: Option<PathBuf>,
-    /// The part of each frame that is used, as fractions of its height and width [default: as trained; the whole frame
-    /// of another dataset].
+pub struct RegionArgs {
+    /// The part of each frame that is used, as fractions of its height and width [default: as trained; the whole frame of
+    /// another dataset; the centred square of a video file].
     #[arg(
         long,
         value_name = "TOP,LEFT,HEIGHT,WIDTH",
@@ -57,6 +53,18 @@ pub struct DataArgs {
         help_heading = "Data"
     )]
     pub region: Option<Vec<f64>>,
+}
+
+/// Clips of a dataset.
+#[derive(Args, Clone, Debug)]
+pub struct DataArgs {
+    /// A LeRobot v3.0 dataset [default: the RoboDesk clips of this repository; the drawn world for a model of the toy
+    /// preset].
+    #[arg(long, value_name = "DIR", help_heading = "Data")]
+    pub data: Option<PathBuf>,
+    /// Which part of each frame.
+    #[command(flatten)]
+    pub region: RegionArgs,
 }
 
 /// Arguments of `lam encode`.
@@ -81,16 +89,9 @@ pub struct EncodeArgs {
     /// Take every n-th frame of a video file [default: as trained]. Datasets are read as trained.
     #[arg(long, value_name = "N", help_heading = "Data", value_parser = at_least_one)]
     pub stride: Option<usize>,
-    /// The part of each frame that is used, as fractions of its height and width [default: the centred square of a video
-    /// file; for a dataset as for the other commands].
-    #[arg(
-        long,
-        value_name = "TOP,LEFT,HEIGHT,WIDTH",
-        value_delimiter = ',',
-        num_args = 1,
-        help_heading = "Data"
-    )]
-    pub region: Option<Vec<f64>>,
+    /// Which part of each frame.
+    #[command(flatten)]
+    pub region: RegionArgs,
     /// Leave out the embeddings: codes and times only.
     #[arg(long, help_heading = "Output")]
     pub codes_only: bool,

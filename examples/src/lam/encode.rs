@@ -113,7 +113,7 @@ fn encode_video(model: &Model, args: &EncodeArgs) -> Result<()> {
         bail!("--splits {}: a video file has no splits; leave it out", splits.join(","));
     }
     let (height, width) = (video.height(), video.width());
-    let region = match &args.region {
+    let region = match &args.region.region {
         Some(region) => region_of(region)?,
         None => centre(height, width),
     };

@@ -57,7 +57,7 @@ impl Model {
     /// A region that is none.
     pub fn clip_options(&self, args: &DataArgs) -> Result<ClipOptions> {
         let trained = self.config.clip_options();
-        let region = match (&args.region, &args.data) {
+        let region = match (&args.region.region, &args.data) {
             (Some(region), _) => region_of(region)?,
             // The cut-out belongs to the pictures it was chosen for.
             (None, Some(data)) if !same_folder(data, &robodesk()) => Region::FULL,

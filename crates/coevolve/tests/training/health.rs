@@ -59,9 +59,8 @@ fn a_constant_input_is_called_a_collapse_at_both_positions() {
     run.stop_on_collapse(true);
     let mut watcher = Records::default();
     let error = run.train(&clips, None, root.path(), &mut [&mut watcher]).expect_err("a collapse");
-    let Error::Collapsed { step, warning: Warning::Codebook(finding), folder, .. } = &error else {
-        panic!("{error}");
-    };
+    let Error::Collapsed { step, warning, folder, .. } = &error else { panic!("{error}") };
+    let Warning::Codebook(finding) = &**warning else { panic!("{error}") };
     // Three windows are past after step 6, the days of grace after step 8.
     assert_eq!((*step, finding.place, finding.symptom), (8, Place::Position(0), Symptom::OneCode));
     assert!(error.to_string().contains("collapse at position 0: code"), "{error}");
