@@ -45,6 +45,14 @@ impl StoredLam {
         Ok(Self { config, model, params, version })
     }
 
+    /// Puts its parameters into the set of another model of the same configuration.
+    pub(crate) fn copy_to(&self, params: &Params) -> Result<(), Error> {
+        for (name, var) in self.params.vars() {
+            params.set(&name, &var.as_detached_tensor())?;
+        }
+        Ok(())
+    }
+
     /// Whether a run of this configuration can start from the latent action model of that folder; reads no parameters.
     ///
     /// # Errors

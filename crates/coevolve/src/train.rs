@@ -92,26 +92,17 @@ impl Run {
     /// A checkpoint that cannot be read, or whose model is another one: the message names the fields.
     pub fn load_lam(&mut self, folder: &Path) -> Result<(), Error> {
         if self.step > 0 {
-            return Err(Error::Config {
-                origin: folder.display().to_string(),
-                reason: format!(
-                    "a run takes over a latent action model before its first step, not after step {}",
-                    self.step
-                ),
-            });
+            let reason = format!("step {} is done; a run takes a model over before its first", self.step);
+            return Err(Error::Config { origin: folder.display().to_string(), reason });
         }
         StoredLam::check_fit(folder, &self.config)?;
-        let stored = StoredLam::open(folder, &self.device)?;
-        for (name, var) in stored.params.vars() {
-            self.params.lam.set(&name, &var.as_detached_tensor())?;
-        }
+        StoredLam::open(folder, &self.device)?.copy_to(&self.params.lam)?;
         self.lam_given = true;
         Ok(())
     }
 
-    /// Whether training ends with [`Error::Collapsed`] once a collapse of the codebook has been reported and
-    /// `health.grace` steps with latent actions, or half of the plan's, are past. A checkpoint is written before. Off at first, also in a resumed
-    /// run.
+    /// Whether training ends with [`Error::Collapsed`] once a collapse has been reported and `health.grace` steps with
+    /// latent actions, or half of the plan's, are past; after a checkpoint. Off at first, also in a resumed run.
     pub fn stop_on_collapse(&mut self, stop: bool) {
         self.stop_on_collapse = stop;
     }
