@@ -264,3 +264,13 @@ fn a_film_and_a_dataset_of_the_same_pictures_have_the_same_codes() {
         assert_eq!(row[from..], film[place][from..], "transition {index}");
     }
 }
+
+#[test]
+fn clips_that_overlap_count_each_transition_once() {
+    let root = tempfile::tempdir().expect("a folder");
+    let out = path(root.path(), "lam");
+    let longer = ["--plan", "LAM2", "--set", "data.frames=4", "--set", "data.batch=4", "--out", &out];
+    let told = succeeds("lam", &[&["train", "--scale", "smoke"][..], &longer].concat());
+    // 40 episodes of 16 frames; their 520 clips of three transitions hold 1560.
+    assert!(told.contains("(600 transitions"), "{told}");
+}
