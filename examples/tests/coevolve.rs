@@ -1,17 +1,12 @@
 //! The main job as a user runs it: killed, resumed, given wrong input.
 
+mod support;
+
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
-/// The example's program, which cargo builds beside this test.
-fn program() -> PathBuf {
-    let test = std::env::current_exe().expect("this program");
-    let profile = test.ancestors().nth(2).expect("the profile's folder");
-    let program = profile.join("examples").join(format!("coevolve{}", std::env::consts::EXE_SUFFIX));
-    assert!(program.is_file(), "{} is missing: build it with `cargo build --examples`", program.display());
-    program
-}
+use support::{fails, program, succeeds};
 
 /// A run of a few steps a phase, all outputs included.
 const SHORT: [&str; 14] = [
@@ -32,27 +27,13 @@ const SHORT: [&str; 14] = [
 ];
 
 fn command(out: &Path, arguments: &[&str]) -> Command {
-    let mut command = Command::new(program());
+    let mut command = program("coevolve");
     command.arg("--out").arg(out).args(arguments).stdout(Stdio::piped()).stderr(Stdio::piped());
     command
 }
 
 fn run(out: &Path, arguments: &[&str]) -> Output {
     command(out, arguments).output().expect("the program starts")
-}
-
-fn succeeds(output: &Output) -> String {
-    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-    assert!(output.status.success(), "{}\n{}", text(&output.stdout), text(&output.stderr));
-    text(&output.stdout)
-}
-
-fn fails(output: &Output, parts: &[&str]) {
-    assert!(!output.status.success(), "it was to fail");
-    let text = String::from_utf8_lossy(&output.stderr);
-    for part in parts {
-        assert!(text.contains(part), "`{part}` is not in:\n{text}");
-    }
 }
 
 /// The files that say what was learned.

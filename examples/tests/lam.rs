@@ -1,33 +1,24 @@
 //! The program `lam` as a user runs it, from training to exports.
 
+mod support;
+
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::Output;
 use std::sync::OnceLock;
 
 use cola_report::{Image, save_mp4};
+use support::program;
 
-fn program(name: &str, arguments: &[&str]) -> Output {
-    let test = std::env::current_exe().expect("this program");
-    let profile = test.ancestors().nth(2).expect("the profile's folder");
-    let program = profile.join("examples").join(format!("{name}{}", std::env::consts::EXE_SUFFIX));
-    assert!(program.is_file(), "{} is missing: build it with `cargo build --examples`", program.display());
-    Command::new(program).args(arguments).output().expect("the program starts")
+fn run(name: &str, arguments: &[&str]) -> Output {
+    program(name).args(arguments).output().expect("the program starts")
 }
 
 fn succeeds(name: &str, arguments: &[&str]) -> String {
-    let output = program(name, arguments);
-    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-    assert!(output.status.success(), "{}\n{}", text(&output.stdout), text(&output.stderr));
-    text(&output.stdout)
+    support::succeeds(&run(name, arguments))
 }
 
 fn fails(name: &str, arguments: &[&str], parts: &[&str]) {
-    let output = program(name, arguments);
-    assert!(!output.status.success(), "it was to fail: {arguments:?}");
-    let text = String::from_utf8_lossy(&output.stderr);
-    for part in parts {
-        assert!(text.contains(part), "`{part}` is not in:\n{text}");
-    }
+    support::fails(&run(name, arguments), parts);
 }
 
 fn path(folder: &Path, name: &str) -> String {
@@ -147,7 +138,7 @@ fn probe_codes_and_verdict_come_with_the_version() {
     }
     let text = std::fs::read_to_string(Path::new(&out).join("probe.json")).expect("a report");
     let report: serde_json::Value = serde_json::from_str(&text).expect("JSON");
-    let output = program("lam", &["health", "--lam", trained(), "--clips", "200", "--json", &verdict]);
+    let output = run("lam", &["health", "--lam", trained(), "--clips", "200", "--json", &verdict]);
     let text = std::fs::read_to_string(&verdict).expect("a verdict");
     let verdict: serde_json::Value = serde_json::from_str(&text).expect("JSON");
     assert_eq!(verdict["codebook"], report["codebook"]);
@@ -183,7 +174,7 @@ fn a_collapsed_model_is_called_one() {
     std::fs::create_dir(&folder).expect("a folder");
     cola_nn::save_tensors(tensors, &folder.join("lam.safetensors")).expect("a file");
     std::fs::copy(Path::new(&out).join("config.toml"), folder.join("config.toml")).expect("a copy");
-    let output = program("lam", &["health", "--lam", folder.to_str().expect("a path"), "--clips", "64"]);
+    let output = run("lam", &["health", "--lam", folder.to_str().expect("a path"), "--clips", "64"]);
     let told = String::from_utf8_lossy(&output.stdout);
     assert_eq!(output.status.code(), Some(3), "{told}");
     for part in ["COLLAPSED", "collapse at position 0: code 0 takes 100 %", "collapse at position 1: code 0"]

@@ -1,37 +1,28 @@
 //! The program `rollout` as a user runs it: models of every kind, the same seed twice, wrong input.
 
+mod support;
+
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::Output;
 
 use candle_core::{DType, Device, Tensor};
 use cola_coevolve::{ExperimentConfig, SystemParams};
 use cola_dit_world::{DitConfig, DitWorld, Pretrained, TextConfig};
 use cola_nn::{Params, save_tensors};
 use cola_video_vae::{Pretrained as PretrainedVae, VideoVae, VideoVaeConfig};
+use support::program;
 
 fn run(out: &Path, arguments: &[&str]) -> Output {
-    let test = std::env::current_exe().expect("this program");
-    let profile = test.ancestors().nth(2).expect("the profile's folder");
-    let program = profile.join("examples").join(format!("rollout{}", std::env::consts::EXE_SUFFIX));
-    assert!(program.is_file(), "{} is missing: build it with `cargo build --examples`", program.display());
-    Command::new(program).arg("--out").arg(out).args(arguments).output().expect("the program starts")
+    program("rollout").arg("--out").arg(out).args(arguments).output().expect("the program starts")
 }
 
 fn succeeds(out: &Path, arguments: &[&str]) -> String {
-    let output = run(out, arguments);
-    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-    assert!(output.status.success(), "{}\n{}", text(&output.stdout), text(&output.stderr));
-    text(&output.stdout)
+    support::succeeds(&run(out, arguments))
 }
 
 fn fails(out: &Path, arguments: &[&str], parts: &[&str]) {
-    let output = run(out, arguments);
-    assert!(!output.status.success(), "it was to fail: {arguments:?}");
-    let text = String::from_utf8_lossy(&output.stderr);
-    for part in parts {
-        assert!(text.contains(part), "`{part}` is not in:\n{text}");
-    }
+    support::fails(&run(out, arguments), parts);
 }
 
 fn read(out: &Path, name: &str) -> Vec<u8> {

@@ -68,7 +68,7 @@ pub use study::probe::{
 };
 pub use study::{
     ActionPairs, Evaluation, HeldOut, Pictures, Quantiles, Recipe, Scores, Sensitivity, StudyError, evaluate,
-    sensitivity,
+    forward_sensitivity, sensitivity,
 };
 pub use system::{System, SystemParams};
 pub use train::Run;

@@ -11,7 +11,7 @@ mod recipe;
 
 pub use error::StudyError;
 pub use evaluate::{Evaluation, Pictures, Scores, evaluate};
-pub use held_out::{HeldOut, Sensitivity, sensitivity};
+pub use held_out::{HeldOut, Sensitivity, forward_sensitivity, sensitivity};
 pub use pairs::ActionPairs;
 pub use quantiles::Quantiles;
 pub use recipe::Recipe;

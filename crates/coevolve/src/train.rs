@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use candle_core::{DType, Device, Tensor};
 use cola_data::{Batch, ClipSource, Loader};
-use cola_lam::{CODEBOOK, CodeRestart, UsageReport};
+use cola_lam::{CodeRestart, UsageReport};
 
 use crate::Error;
 use crate::checkpoint::{self, State};
@@ -21,7 +21,7 @@ use crate::step::{Key, Step, lam_step, world_step};
 use crate::stored_lam::StoredLam;
 use crate::study::{HeldOut, sensitivity};
 use crate::system::{System, SystemParams};
-use crate::window::{Window, mean_norm};
+use crate::window::Window;
 
 /// A run: configuration, parameters, optimizer and position. Everything else is a pure function of these.
 pub struct Run {
@@ -203,7 +203,7 @@ impl Run {
 
             let mut collapse = None;
             if self.record_follows(self.step, &phase, within) {
-                let record = self.record(&phase, within, &mut window, held_out)?;
+                let record = self.record(&phase, within, &mut window, system, held_out)?;
                 for observer in observers.iter_mut() {
                     observer.on_record(&record)?;
                 }
@@ -245,6 +245,7 @@ impl Run {
         phase: &Phase,
         within: u64,
         window: &mut Window,
+        system: &System,
         held_out: Option<&HeldOut>,
     ) -> Result<Record, Error> {
         let (mut record, usage, steps) = window.take(self.step, phase, within + 1);
@@ -259,9 +260,7 @@ impl Run {
             (record.sensitivity, record.sensitivity_error) = (Some(found.mean), Some(found.standard_error));
         }
         if steps > 0 {
-            if let Some(codebook) = self.params.lam.get(CODEBOOK) {
-                record.code_norm = Some(mean_norm(&codebook.as_detached_tensor())?);
-            }
+            record.code_norm = system.lam.quantizer().code_norm()?;
             let seen = self.health.slide(&self.config.health, steps, usage)?;
             record.warnings = self.health.judge(&self.config.health, &seen, &record);
             record.codes = Some(UsageReport::of(&seen));

@@ -1,7 +1,7 @@
 //! Means and code histograms over the steps between two records.
 
-use candle_core::{D, DType, Result, Tensor};
-use cola_lam::{CodebookUsage, LamConfig};
+use candle_core::{DType, Result, Tensor};
+use cola_lam::{CodebookUsage, LamConfig, TokenSpread};
 
 use crate::observe::Record;
 use crate::plan::Phase;
@@ -72,9 +72,10 @@ impl Window {
             self.usage.add(codes)?;
         }
         if let Some(tokens) = &step.tokens {
-            let (norm, spread) = norm_and_spread(tokens)?;
-            means.token_norm.add(norm);
-            if let Some(spread) = spread {
+            let mut batch = TokenSpread::default();
+            batch.add(tokens)?;
+            means.token_norm.add(batch.norm());
+            if let Some(spread) = batch.spread() {
                 means.token_spread.add(spread);
             }
             self.steps += 1;
@@ -128,24 +129,4 @@ impl Window {
         };
         (record, usage, std::mem::take(&mut self.steps))
     }
-}
-
-/// Mean norm of tokens `(B, T - 1, n, d)`, and their root mean square distance from the mean over the clips, transition by
-/// transition and position by position, over that norm; `None` for a single clip. Transitions are kept apart, as a frame's
-/// place in the clip alone moves the tokens.
-pub(crate) fn norm_and_spread(tokens: &Tensor) -> Result<(f64, Option<f64>)> {
-    let tokens = tokens.detach().to_dtype(DType::F32)?;
-    let scalar = |value: Tensor| -> Result<f64> { value.to_dtype(DType::F64)?.to_scalar() };
-    let norm = scalar(tokens.sqr()?.sum(D::Minus1)?.sqrt()?.mean_all()?)?;
-    if tokens.dim(0)? < 2 {
-        return Ok((norm, None));
-    }
-    let away = tokens.broadcast_sub(&tokens.mean_keepdim(0)?)?.sqr()?.sum(D::Minus1)?;
-    let spread = scalar(away.mean_all()?)?.sqrt();
-    Ok((norm, Some(if norm > 0.0 { spread / norm } else { 0.0 })))
-}
-
-/// Mean norm of the rows of a table.
-pub(crate) fn mean_norm(table: &Tensor) -> Result<f64> {
-    table.to_dtype(DType::F64)?.sqr()?.sum(D::Minus1)?.sqrt()?.mean_all()?.to_scalar()
 }

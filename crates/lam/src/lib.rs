@@ -29,7 +29,7 @@
 //!
 //! Parts: [`LamConfig`]; [`LatentActionModel`] with [`Actions`] and [`VqLosses`]; [`Fdm`]; [`CodebookUsage`] with
 //! [`Usage`] and [`UsageReport`], which tell a healthy codebook from a collapsed one, and [`HealthMonitor`], which says
-//! so; [`QuantizerConfig`], [`Codebook`], [`CodeRestart`] and [`rows_from_tokens`], which keep it healthy;
+//! so; [`TokenSpread`]; [`QuantizerConfig`], [`Codebook`], [`CodeRestart`] and [`rows_from_tokens`], which keep it healthy;
 //! [`SlidingActions`] for videos longer than a clip; [`codebook_version`]. The architecture is the one of villa-X, whose
 //! sizes and parameter counts fit every number that CoLA-World prints about its latent action model. [`Readout::Prompt`]
 //! is the other reading of public code, made of [`PromptEncoder`] and [`PromptDecoder`], and [`VariationalActionModel`]
@@ -50,6 +50,7 @@ mod prompt;
 mod quantize;
 mod restart;
 mod slide;
+mod spread;
 mod usage;
 mod usage_report;
 mod version;
@@ -70,6 +71,7 @@ pub use quantize::{
 };
 pub use restart::{CodeRestart, replace_rows, rows_from_tokens};
 pub use slide::{ActionSequence, SlidingActions};
+pub use spread::TokenSpread;
 pub use usage::{CodebookUsage, Usage};
 pub use usage_report::{UsageFigures, UsageReport};
 pub use version::codebook_version;

@@ -3,6 +3,8 @@
 use candle_core::{DType, Result, Tensor};
 use serde::{Deserialize, Serialize};
 
+use crate::recompute;
+
 /// The type of activations between a model's input and output.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Precision {
@@ -38,4 +40,24 @@ pub struct Compute {
     /// Transformer blocks keep only their inputs and run a second time in the backward pass, see
     /// [`recompute`](crate::recompute()): the same gradients to the last bit, about a third more time.
     pub recompute: bool,
+}
+
+impl Compute {
+    /// `forward(block, x)`, recomputed in the backward pass if so switched. Differentiable; see
+    /// [`recompute`](crate::recompute()) for what `forward` may capture.
+    ///
+    /// # Errors
+    /// The block's.
+    pub fn run<B: Clone + Send + Sync + 'static>(
+        self,
+        block: &B,
+        x: &Tensor,
+        forward: impl Fn(&B, &Tensor) -> Result<Tensor> + Send + Sync + 'static,
+    ) -> Result<Tensor> {
+        if !self.recompute {
+            return forward(block, x);
+        }
+        let block = block.clone();
+        recompute([x], move |[x]| forward(&block, x))
+    }
 }

@@ -3,9 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::Result;
-use candle_core::{D, DType, Device, Tensor};
+use candle_core::{DType, Device, Tensor};
 use cola_data::{Clip, ClipSource, collate};
-use cola_lam::CodebookUsage;
+use cola_lam::{CodebookUsage, TokenSpread};
 use cola_report::Progress;
 
 use crate::lam::model::Model;
@@ -92,7 +92,7 @@ impl Survey {
             token_norm: 0.0,
             token_spread: None,
         };
-        let mut tokens: Option<Sums> = None;
+        let mut tokens = TokenSpread::default();
         let mut known = Known::new();
         let mut bar = Progress::start("look at clips", count as u64, 0);
         for first in (0..count).step_by(BATCH) {
@@ -102,17 +102,11 @@ impl Survey {
             let video = collate(&clips, side, side, &model.device)?.lam_view;
             let actions = model.lam.infer(&video)?;
             survey.add(model, &mut known, &places, &clips, (&video, &actions.codes))?;
-            let sums = Sums::of(&actions.tokens)?;
-            tokens = Some(match tokens {
-                Some(before) => before.plus(sums),
-                None => sums,
-            });
+            tokens.add(&actions.tokens)?;
             bar.tick((first + places.len()) as u64, "clips");
         }
         bar.finish("");
-        if let Some(sums) = tokens {
-            (survey.token_norm, survey.token_spread) = sums.norm_and_spread();
-        }
+        (survey.token_norm, survey.token_spread) = (tokens.norm(), tokens.spread());
         Ok(survey)
     }
 
@@ -150,46 +144,5 @@ impl Survey {
         let rows = fresh.len() / count;
         self.usage.add(&Tensor::from_vec(fresh, (rows, count), &Device::Cpu)?)?;
         Ok(())
-    }
-}
-
-/// Sums over clips, from which mean and spread follow without keeping the tokens.
-struct Sums {
-    clips: f64,
-    /// Of each number, `(T - 1)·n·d`.
-    values: Vec<f64>,
-    squares: f64,
-    norms: f64,
-    /// Tokens of a clip.
-    tokens: f64,
-}
-
-impl Sums {
-    fn of(tokens: &Tensor) -> Result<Self> {
-        let tokens = tokens.to_dtype(DType::F64)?; // (B, T - 1, n, d)
-        let (clips, transitions, positions, _) = tokens.dims4()?;
-        Ok(Self {
-            clips: clips as f64,
-            values: tokens.sum(0)?.flatten_all()?.to_vec1()?,
-            squares: tokens.sqr()?.sum_all()?.to_scalar()?,
-            norms: tokens.sqr()?.sum(D::Minus1)?.sqrt()?.sum_all()?.to_scalar()?,
-            tokens: (transitions * positions) as f64,
-        })
-    }
-
-    fn plus(mut self, other: Self) -> Self {
-        self.values.iter_mut().zip(other.values).for_each(|(sum, value)| *sum += value);
-        self.clips += other.clips;
-        self.squares += other.squares;
-        self.norms += other.norms;
-        self
-    }
-
-    fn norm_and_spread(&self) -> (f64, Option<f64>) {
-        let norm = self.norms / (self.clips * self.tokens);
-        let of_means: f64 = self.values.iter().map(|sum| (sum / self.clips).powi(2)).sum();
-        let variance = (self.squares / self.clips - of_means).max(0.0) / self.tokens;
-        let spread = if norm > 0.0 { variance.sqrt() / norm } else { 0.0 };
-        (norm, (self.clips > 1.0).then_some(spread))
     }
 }

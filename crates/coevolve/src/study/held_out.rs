@@ -1,6 +1,6 @@
 //! Action sensitivity: does the world model care which action it is told?
 
-use candle_core::{Device, Tensor};
+use candle_core::{DType, Device, Tensor};
 use cola_data::{Batch, Clip, ClipSource, collate};
 use serde::{Deserialize, Serialize};
 
@@ -68,20 +68,37 @@ pub(crate) fn shuffled(actions: &Tensor) -> candle_core::Result<Tensor> {
     Tensor::cat(&[actions.narrow(0, half, count - half)?, actions.narrow(0, 0, half)?], 0)
 }
 
-/// Flow loss with shuffled minus with true actions.
+/// A loss with shuffled minus with true actions.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Sensitivity {
     /// Mean over clips; positive when the true action helps.
     pub mean: f64,
     /// Its standard error over clips.
     pub standard_error: f64,
-    /// Flow loss with true actions.
-    pub flow: f64,
+    /// The loss with true actions.
+    #[serde(alias = "flow")]
+    pub own: f64,
     /// Clips.
     pub samples: usize,
 }
 
-/// Measures at training times, with the same noise and times for both.
+impl Sensitivity {
+    /// Of the losses of the same clips with true and with shuffled actions.
+    fn of(own: &[f64], other: &[f64]) -> Self {
+        let differences: Vec<f64> = own.iter().zip(other).map(|(own, other)| other - own).collect();
+        let n = differences.len() as f64;
+        let mean = differences.iter().sum::<f64>() / n;
+        let variance = differences.iter().map(|d| (d - mean).powi(2)).sum::<f64>() / (n - 1.0).max(1.0);
+        Self {
+            mean,
+            standard_error: (variance / n).sqrt(),
+            own: own.iter().sum::<f64>() / n,
+            samples: differences.len(),
+        }
+    }
+}
+
+/// Of the world model's flow loss: measures at training times, with the same noise and times for both.
 ///
 /// # Errors
 /// Tensor arithmetic.
@@ -94,27 +111,43 @@ pub fn sensitivity(
     let key = Key { seed: config.seed, step: u64::MAX };
     let (actions, _) = held_out.actions(system, config.data.frames)?;
     let others = shuffled(&actions)?;
-    let (mut differences, mut flows) = (Vec::new(), Vec::new());
+    let (mut with_own, mut with_other) = (Vec::new(), Vec::new());
     let mut first = 0;
     for batch in &held_out.batches {
         let count = batch.samples.len();
         let clean = system.world.codec.encode(&batch.world_view)?;
-        let loss = |actions: &Tensor| -> Result<Vec<f32>, Error> {
+        for (actions, losses) in [(&actions, &mut with_own), (&others, &mut with_other)] {
             let actions = actions.narrow(0, first, count)?;
-            Ok(flow_loss(system, config, batch, &clean, Some(&actions), key)?.to_vec1::<f32>()?)
-        };
-        let (own, other) = (loss(&actions)?, loss(&others)?);
-        differences.extend(own.iter().zip(&other).map(|(own, other)| f64::from(other - own)));
-        flows.extend(own.into_iter().map(f64::from));
+            let loss = flow_loss(system, config, batch, &clean, Some(&actions), key)?;
+            losses.extend(loss.to_vec1::<f32>()?.into_iter().map(f64::from));
+        }
         first += count;
     }
-    let n = differences.len() as f64;
-    let mean = differences.iter().sum::<f64>() / n;
-    let variance = differences.iter().map(|d| (d - mean).powi(2)).sum::<f64>() / (n - 1.0).max(1.0);
-    Ok(Sensitivity {
-        mean,
-        standard_error: (variance / n).sqrt(),
-        flow: flows.iter().sum::<f64>() / n,
-        samples: differences.len(),
-    })
+    Ok(Sensitivity::of(&with_own, &with_other))
+}
+
+/// Of the forward dynamics model's squared error, for a latent action model that has no world model yet.
+///
+/// # Errors
+/// Tensor arithmetic.
+pub fn forward_sensitivity(
+    system: &System,
+    config: &ExperimentConfig,
+    held_out: &HeldOut,
+) -> Result<Sensitivity, Error> {
+    let (actions, _) = held_out.actions(system, config.data.frames)?;
+    let others = shuffled(&actions)?;
+    let (mut with_own, mut with_other) = (Vec::new(), Vec::new());
+    let mut first = 0;
+    for batch in &held_out.batches {
+        for clip in 0..batch.samples.len() {
+            let video = batch.lam_view.narrow(0, clip, 1)?;
+            for (actions, losses) in [(&actions, &mut with_own), (&others, &mut with_other)] {
+                let loss = system.fdm.loss(&video, &actions.narrow(0, first + clip, 1)?, 0.0)?;
+                losses.push(loss.to_dtype(DType::F64)?.to_scalar::<f64>()?);
+            }
+        }
+        first += batch.samples.len();
+    }
+    Ok(Sensitivity::of(&with_own, &with_other))
 }

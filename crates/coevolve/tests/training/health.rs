@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use candle_core::{Device, Result};
+use candle_core::{Device, Result, Tensor};
 use cola_coevolve::{
-    Error, ExperimentConfig, Key, Observer, PhaseKind, Record, Run, System, Trains, Warning, checkpoint,
-    lam_step, world_step,
+    Error, ExperimentConfig, HeldOut, Key, Observer, PhaseKind, Record, Run, System, SystemParams, Trains,
+    Warning, checkpoint, forward_sensitivity, lam_step, world_step,
 };
 use cola_data::{Clip, ClipSource, Loader};
 use cola_lam::{Place, Symptom};
@@ -113,7 +113,7 @@ fn gradients_by_source_are_those_of_separate_passes() -> Result<()> {
             PhaseKind::Lam => lam_step(&system, &config, &batch)?,
             _ => world_step(&system, &config, &batch, Key { seed: config.seed, step: 0 }, true)?,
         };
-        let norm = |loss: &candle_core::Tensor| -> Result<f64> {
+        let norm = |loss: &Tensor| -> Result<f64> {
             let grads = loss.backward()?;
             let vars = run.params().vars(Trains::default());
             let idm = vars.iter().filter(|(name, ..)| name.starts_with("lam.encoder."));
@@ -153,4 +153,34 @@ fn a_quantizer_that_drowns_the_prediction_is_named_with_its_cure() {
     let warning = warnings.iter().find(|w| matches!(w, Warning::QuantizerDrowns { .. }));
     let warning = warning.unwrap_or_else(|| panic!("{warnings:?}"));
     assert!(warning.advice(&config).contains("lam.commitment_weight"));
+}
+
+#[test]
+fn the_forward_models_sensitivity_is_its_error_with_other_actions_less_that_with_its_own() -> Result<()> {
+    let config = crate::support::config("LAM4");
+    let params = SystemParams::new(&config, &Device::Cpu)?;
+    crate::phases::awake(&params)?;
+    let system = System::enter(&params, &config, Trains::default())?;
+    let measure = |source: &dyn ClipSource| {
+        let held_out = HeldOut::new(source, 6, &config, &Device::Cpu).expect("clips");
+        forward_sensitivity(&system, &config, &held_out).expect("a measurement")
+    };
+    // The actions of other clips are the same as its own where all clips are the same.
+    let same = measure(&Grey(crate::support::clips(3)));
+    assert_eq!((same.mean, same.standard_error, same.samples), (0.0, 0.0, 6));
+
+    let clips = crate::support::clips(3);
+    let found = measure(&*clips);
+    let chosen: Vec<Clip> = (0..6).map(|i| clips.clip(i * clips.len() / 6).expect("a clip")).collect();
+    let video = cola_data::collate(&chosen, config.lam.image, config.data.world_size, &Device::Cpu)
+        .expect("a batch")
+        .lam_view;
+    let actions = system.lam.infer(&video)?.embedding;
+    let others = Tensor::cat(&[actions.narrow(0, 3, 3)?, actions.narrow(0, 0, 3)?], 0)?;
+    let loss = |actions: &Tensor| system.fdm.loss(&video, actions, 0.0)?.to_scalar::<f32>();
+    let (own, other) = (f64::from(loss(&actions)?), f64::from(loss(&others)?));
+    assert!((found.own - own).abs() < 1e-5 * own, "{} and {own}", found.own);
+    assert!((found.mean - (other - own)).abs() < 1e-5 * own, "{} and {}", found.mean, other - own);
+    assert!(found.mean != 0.0 && found.standard_error > 0.0);
+    Ok(())
 }

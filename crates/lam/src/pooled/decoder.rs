@@ -3,7 +3,7 @@
 use candle_core::{Result, Tensor};
 use candle_nn::init::Init;
 use candle_nn::var_builder::VarBuilder;
-use cola_nn::{Compute, GatedMlp, Linear, RmsNorm, gate_add, recompute};
+use cola_nn::{Compute, GatedMlp, Linear, RmsNorm, gate_add};
 
 use super::attention::Attention;
 use crate::config::LamConfig;
@@ -86,12 +86,7 @@ impl PooledDecoder {
         let count = patches.dim(1)?;
         let mut x = Tensor::cat(&[action, patches], 1)?;
         for (index, layer) in self.layers.iter().enumerate() {
-            x = if compute.recompute {
-                let layer = layer.clone();
-                recompute([&x], move |[x]| layer.forward(x))?
-            } else {
-                layer.forward(&x)?
-            };
+            x = compute.run(layer, &x, FdmBlock::forward)?;
             observe(&format!("layer{index}"), &x);
         }
         self.head.forward(&self.norm.forward(&x.narrow(1, 1, count)?)?)

@@ -2,7 +2,7 @@
 
 use candle_core::{Result, Tensor};
 use candle_nn::var_builder::VarBuilder;
-use cola_nn::{Compute, RmsNorm, recompute, sinusoid};
+use cola_nn::{Compute, RmsNorm, sinusoid};
 
 use super::block::Block;
 use super::pool::Pool;
@@ -50,13 +50,8 @@ impl PooledEncoder {
         let mut y = self.embed.place(&projected)?;
         let positions = self.frame_positions.narrow(0, 0, length)?;
         for (index, layer) in self.layers.iter().enumerate() {
-            let positions = (index == 0).then_some(&positions);
-            y = if compute.recompute {
-                let (layer, positions) = (layer.clone(), positions.cloned());
-                recompute([&y], move |[y]| layer.forward(y, length, positions.as_ref()))?
-            } else {
-                layer.forward(&y, length, positions)?
-            };
+            let positions = (index == 0).then(|| positions.clone());
+            y = compute.run(layer, &y, move |layer, y| layer.forward(y, length, positions.as_ref()))?;
             observe(&format!("layer{index}"), &y);
         }
         let y = self.norm.forward(&y)?;

@@ -2,7 +2,7 @@
 
 use candle_core::{Result, Tensor};
 use candle_nn::var_builder::VarBuilder;
-use cola_nn::{Compute, LayerNorm, Linear, add_rows, recompute, sinusoid};
+use cola_nn::{Compute, LayerNorm, Linear, add_rows, sinusoid};
 
 use super::PromptConfig;
 use super::block::{Block, EPS, TimeAttention};
@@ -61,12 +61,7 @@ impl Transformer {
         let stem = self.after.forward(&self.up.forward(&self.before.forward(x)?)?)?;
         let mut y = add_rows(&stem, &self.positions)?;
         for (index, block) in self.blocks.iter().enumerate() {
-            y = if compute.recompute {
-                let block = block.clone();
-                recompute([&y], move |[y]| block.forward(y))?
-            } else {
-                block.forward(&y)?
-            };
+            y = compute.run(block, &y, Block::forward)?;
             observe(&format!("block{index}"), &y);
         }
         Ok(y)

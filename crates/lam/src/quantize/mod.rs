@@ -8,7 +8,7 @@ mod rotation;
 mod scalar;
 mod vector;
 
-use candle_core::{Result, Tensor};
+use candle_core::{D, DType, Result, Tensor};
 use candle_nn::var_builder::VarBuilder;
 
 use crate::config::{CodeUpdate, LamConfig};
@@ -95,6 +95,18 @@ impl Quantizer {
             Self::Vector(vector) => Some(vector.codebook()),
             Self::Scalar(_) => None,
         }
+    }
+
+    /// Mean norm of the codebook's rows; `None` without a codebook.
+    ///
+    /// # Errors
+    /// Tensor arithmetic.
+    pub fn code_norm(&self) -> Result<Option<f64>> {
+        let norm = |rows: &Tensor| {
+            let rows = rows.detach().to_dtype(DType::F64)?;
+            rows.sqr()?.sum(D::Minus1)?.sqrt()?.mean_all()?.to_scalar::<f64>()
+        };
+        self.codebook().map(norm).transpose()
     }
 
     /// Codes of tokens, `(..., d)` to `(...)` u32, without a gradient: see [`VectorQuantizer::nearest`] and
