@@ -48,7 +48,8 @@ impl Golden {
         };
         let (mut worst, mut place) = (0f64, 0);
         for (index, (a, b)) in expected.iter().zip(&found).enumerate() {
-            let difference = (a - b).abs();
+            // Equal infinities agree; their difference would be NaN.
+            let difference = if a == b { 0.0 } else { (a - b).abs() };
             let difference = if difference.is_finite() { difference } else { f64::INFINITY };
             if difference > worst {
                 (worst, place) = (difference, index);

@@ -27,7 +27,7 @@
 //!
 //! Parts: [`Params`], [`blueprint`]; [`Linear`], [`Mlp`], [`GatedMlp`]; [`LayerNorm`], [`RmsNorm`], [`layer_norm`], [`modulate`],
 //! [`gate_add`]; [`attend`], [`attend_tokens`], [`SelfAttention`], [`Rope`]; [`CausalConv3d`], [`ResizeConv`],
-//! [`GroupNorm`];
+//! [`FixedConv3d`], [`GroupNorm`];
 //! [`add_rows`], [`split_rows`], [`sum_leading`]; [`nearest_code`]; [`recompute`]; the fixed tables of [`sinusoid`]; the
 //! optimizer's step [`adamw`]. Models and losses live upstairs.
 //!
@@ -44,6 +44,7 @@ mod conv3d;
 #[cfg(feature = "cuda")]
 mod cuda;
 mod error;
+mod fixed_conv;
 mod group_norm;
 mod head_norm;
 mod kernel;
@@ -69,6 +70,7 @@ pub use blueprint::blueprint;
 pub use compute::{Compute, Precision};
 pub use conv3d::CausalConv3d;
 pub use error::Error;
+pub use fixed_conv::{FixedConv3d, Padding};
 pub use group_norm::GroupNorm;
 pub use head_norm::HeadNorm;
 pub use linear::{Linear, xavier};
