@@ -1,7 +1,20 @@
 //! PSNR, SSIM, LPIPS and FVD of videos, with every choice that changes a number named.
 
+mod covariance;
 mod error;
+mod features;
+mod frechet;
+mod fvd;
+mod kernel_distance;
+mod moments;
+mod sample;
 mod video;
 
+pub use covariance::Covariance;
 pub use error::{Error, Result};
+pub use features::Features;
+pub use frechet::{Frechet, frechet_from_features, frechet_from_moments, frechet_from_statistics};
+pub use fvd::{Fvd, FvdConfig, FvdReport};
+pub use kernel_distance::{KernelDistance, kernel_distance};
+pub use moments::Moments;
 pub use video::Video;
