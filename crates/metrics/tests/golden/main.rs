@@ -4,6 +4,7 @@ mod filler;
 mod i3d;
 
 use cola_metrics::I3d;
+mod frechet;
 
 #[test]
 fn every_reference_file_agrees() {
@@ -12,6 +13,7 @@ fn every_reference_file_agrees() {
         match golden.config()["kind"].as_str().unwrap_or_else(|| golden.name()) {
             "i3d" => i3d::compare(golden),
             "filler_i3d" => filler::compare(golden, "", &Vec::from_iter(I3d::tensors())),
+            "frechet" => frechet::compare(golden),
             kind => candle_core::bail!("there is no comparison for files of kind `{kind}`"),
         }
     });
