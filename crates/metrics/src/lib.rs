@@ -13,6 +13,9 @@ mod fvd;
 mod kernel_distance;
 mod moments;
 mod sample;
+mod backbone;
+mod lpips;
+mod network;
 mod video;
 
 pub use covariance::Covariance;
@@ -25,4 +28,6 @@ pub use frechet::{Frechet, frechet_from_features, frechet_from_moments, frechet_
 pub use fvd::{Fvd, FvdConfig, FvdReport};
 pub use kernel_distance::{KernelDistance, kernel_distance};
 pub use moments::Moments;
+pub use lpips::{Lpips, LpipsConfig, UnitNorm};
+pub use network::Network;
 pub use video::Video;

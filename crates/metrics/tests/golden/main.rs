@@ -5,6 +5,7 @@ mod i3d;
 
 use cola_metrics::I3d;
 mod frechet;
+mod perceptual;
 
 #[test]
 fn every_reference_file_agrees() {
@@ -14,6 +15,10 @@ fn every_reference_file_agrees() {
             "i3d" => i3d::compare(golden),
             "filler_i3d" => filler::compare(golden, "", &Vec::from_iter(I3d::tensors())),
             "frechet" => frechet::compare(golden),
+            "pairs" => perceptual::compare_pairs(golden),
+            "lpips_taps" => perceptual::compare_taps(golden),
+            "filler_lpips" => perceptual::compare_filler(golden),
+            heads if heads.starts_with("lpips_lin_") => perceptual::compare_heads(golden),
             kind => candle_core::bail!("there is no comparison for files of kind `{kind}`"),
         }
     });
