@@ -40,12 +40,23 @@ pub(crate) enum Values {
 /// A stored pixel as a number in `[0, 1]`.
 pub(crate) trait Level: Copy + Send + Sync {
     fn unit(self) -> f64;
+
+    /// The same in grey levels, 0 to 255: whole numbers where they are stored, and no division.
+    #[inline(always)]
+    fn level(self) -> f64 {
+        255.0 * self.unit()
+    }
 }
 
 impl Level for u8 {
     #[inline(always)]
     fn unit(self) -> f64 {
         f64::from(self) / 255.0
+    }
+
+    #[inline(always)]
+    fn level(self) -> f64 {
+        f64::from(self)
     }
 }
 

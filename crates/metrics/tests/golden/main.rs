@@ -6,6 +6,7 @@ mod i3d;
 use cola_metrics::I3d;
 mod frechet;
 mod perceptual;
+mod pixels;
 
 #[test]
 fn every_reference_file_agrees() {
@@ -19,6 +20,10 @@ fn every_reference_file_agrees() {
             "lpips_taps" => perceptual::compare_taps(golden),
             "filler_lpips" => perceptual::compare_filler(golden),
             heads if heads.starts_with("lpips_lin_") => perceptual::compare_heads(golden),
+            "pairs" => {
+                pixels::compare_pairs(golden)?;
+                Ok(())
+            }
             kind => candle_core::bail!("there is no comparison for files of kind `{kind}`"),
         }
     });
