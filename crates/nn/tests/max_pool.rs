@@ -1,11 +1,18 @@
 //! The maximum over windows against its definition.
 
-mod support;
-
 use candle_core::{DType, Device, Result, Tensor, Var};
 use cola_nn::{Padding, max_pool3d};
+use cola_random::{normals, stream};
 use proptest::prelude::*;
-use support::{bits, numbers};
+
+fn numbers(name: &str, shape: &[usize]) -> Tensor {
+    let count = shape.iter().product();
+    Tensor::from_vec(normals(count, &mut stream(7, name, 0, 0)), shape, &Device::Cpu).expect("a tensor")
+}
+
+fn bits(x: &Tensor) -> Result<Vec<u32>> {
+    Ok(x.flatten_all()?.to_vec1::<f32>()?.iter().map(|x| x.to_bits()).collect())
+}
 
 #[derive(Clone, Copy, Debug)]
 struct Case {
