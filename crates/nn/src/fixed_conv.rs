@@ -1,6 +1,11 @@
 //! Convolution of models that are only ever asked, never trained.
 
-use candle_core::{Result, Tensor};
+use std::sync::Arc;
+
+use candle_core::{DType, Result, Tensor};
+
+use crate::kernel::fixed_conv::{Filter, Window};
+use crate::kernel::{lend, tensor};
 
 /// Zeros around the input.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,9 +38,24 @@ impl Padding {
     }
 }
 
+fn served(tensor: &Tensor) -> bool {
+    tensor.device().is_cpu() && tensor.dtype() == DType::F32
+}
+
+fn filter(weight: &Tensor, bias: Option<&Tensor>) -> Result<Option<Filter>> {
+    if !served(weight) || bias.is_some_and(|bias| !served(bias)) {
+        return Ok(None);
+    }
+    let (out_dim, in_dim, depth, height, width) = weight.dims5()?;
+    let bias = bias.map(|bias| bias.to_vec1()).transpose()?;
+    let (channels, kernel) = ([in_dim, out_dim], [depth, height, width]);
+    Ok(Some(Filter::new(lend(weight).values()?, channels, kernel, bias)))
+}
+
 /// A convolution over frames and pixels whose weights never change: any stride, any zeros around the input, bias and
 /// ReLU on the way out. Images are single frames.
 ///
+/// On the CPU, f32 runs in loops of this crate, its weights sorted for them once; the rest in candle's own operations.
 /// It keeps no graph. So that no gradient is lost in silence, an input that tracks one is refused.
 ///
 /// ```
@@ -54,6 +74,8 @@ impl Padding {
 pub struct FixedConv3d {
     weight: Tensor,
     bias: Option<Tensor>,
+    /// The weight for the CPU's loops, if it is one for them.
+    filter: Option<Arc<Filter>>,
     stride: [usize; 3],
     padding: Padding,
     relu: bool,
@@ -74,9 +96,12 @@ impl FixedConv3d {
         {
             candle_core::bail!("convolution to {out_dim} channels: the bias has shape {:?}", bias.dims());
         }
+        let weight = weight.detach().contiguous()?;
+        let bias = bias.map(|bias| bias.detach().contiguous()).transpose()?;
         Ok(Self {
-            weight: weight.detach().contiguous()?,
-            bias: bias.map(|bias| bias.detach().contiguous()).transpose()?,
+            filter: filter(&weight, bias.as_ref())?.map(Arc::new),
+            weight,
+            bias,
             stride: [1; 3],
             padding: Padding::Explicit([[0; 2]; 3]),
             relu: false,
@@ -132,7 +157,16 @@ impl FixedConv3d {
         if x.track_op() {
             candle_core::bail!("convolution with fixed weights keeps no graph: detach its input");
         }
-        self.composed(x, zeros)
+        match &self.filter {
+            Some(filter) if served(x) => {
+                let window = Window { kernel, stride: self.stride, zeros };
+                let x = x.contiguous()?;
+                let y = filter.run(lend(&x).values()?, batch, sizes, &window, self.relu);
+                let [frames, height, width] = window.result(sizes);
+                tensor(y, &(batch, self.out_dim(), frames, height, width).into())
+            }
+            _ => self.composed(x, zeros),
+        }
     }
 
     /// One 2-D convolution for each frame of the kernel: for devices and dtypes that the loops do not serve.

@@ -14,6 +14,7 @@ mod conv_tiles;
 pub(crate) mod element;
 mod erf;
 pub(crate) mod exp;
+pub(crate) mod fixed_conv;
 pub(crate) mod group_norm;
 pub(crate) mod groups;
 pub(crate) mod heads;

@@ -27,7 +27,7 @@
 //!
 //! Parts: [`Params`], [`blueprint`]; [`Linear`], [`Mlp`], [`GatedMlp`]; [`LayerNorm`], [`RmsNorm`], [`layer_norm`], [`modulate`],
 //! [`gate_add`]; [`attend`], [`attend_tokens`], [`SelfAttention`], [`Rope`]; [`CausalConv3d`], [`ResizeConv`],
-//! [`FixedConv3d`], [`GroupNorm`];
+//! [`FixedConv3d`], [`max_pool3d`], [`GroupNorm`];
 //! [`add_rows`], [`split_rows`], [`sum_leading`]; [`nearest_code`]; [`recompute`]; the fixed tables of [`sinusoid`]; the
 //! optimizer's step [`adamw`]. Models and losses live upstairs.
 //!
@@ -49,6 +49,7 @@ mod group_norm;
 mod head_norm;
 mod kernel;
 mod linear;
+mod max_pool;
 mod mlp;
 mod modulate;
 mod nearest;
@@ -74,6 +75,7 @@ pub use fixed_conv::{FixedConv3d, Padding};
 pub use group_norm::GroupNorm;
 pub use head_norm::HeadNorm;
 pub use linear::{Linear, xavier};
+pub use max_pool::max_pool3d;
 pub use mlp::{GatedMlp, Mlp};
 pub use modulate::{gate_add, modulate};
 pub use nearest::nearest_code;

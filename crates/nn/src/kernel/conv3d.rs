@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use candle_core::{CpuStorage, CustomOp3, Layout, Result, Shape, Tensor};
 
 use super::conv_parts::{PARTS, join, split};
-use super::conv_planes::{Pair, Plane, correlate, pack, products};
+use super::conv_planes::{Ending, Pair, Plane, correlate, pack, products};
 use super::{for_each, lanes, lend, tensor, values};
 
 /// `x` `(B, I, T, H, W)` with `weight` and `bias` `(O)` to `(B, O, T', H', W')`.
@@ -127,11 +127,11 @@ impl CustomOp3 for Convolution {
         let packed = pack(weight, [sizes.out_dim, sizes.in_dim, sizes.depth], sizes.plane.taps(), false);
         let x = sizes.plane.pad(&sizes.planes_of_x(values(x, x_layout)?));
         let y = correlate(
-            &sizes.plane,
+            &sizes.plane.shifts(),
             (&x, [sizes.batch, sizes.in_dim, sizes.frames[0]]),
             (&packed, sizes.depth),
             (sizes.out_dim, &sizes.plane.seen(&sizes.pairs, sizes.frames[1])),
-            Some(values(bias, bias_layout)?),
+            Ending { bias: Some(values(bias, bias_layout)?), relu: false },
         );
         let y = match self {
             Self::Doubling => join(&y, sizes.plane.sides()),
@@ -166,11 +166,11 @@ impl CustomOp3 for Convolution {
             let dims = [sizes.in_dim, sizes.out_dim, sizes.depth];
             let packed = pack(lent_weight.values()?, dims, sizes.plane.taps(), true);
             let dx = correlate(
-                &sizes.plane,
+                &sizes.plane.shifts(),
                 (&padded, [sizes.batch, sizes.out_dim, sizes.frames[1]]),
                 (&packed, sizes.depth),
                 (sizes.in_dim, &sizes.plane.seeing(&sizes.pairs, sizes.frames[0])),
-                None,
+                Ending::default(),
             );
             let dx = match self {
                 Self::Halving => join(&dx, sizes.plane.sides()),

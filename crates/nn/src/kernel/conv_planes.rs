@@ -5,6 +5,8 @@ use super::for_each;
 
 /// Output channels of one task.
 const GROUP: usize = 4 * ROWS;
+/// Few tasks are cut smaller, so that no thread waits long for the last.
+const FEW_TASKS: usize = 16;
 /// Positions that one task sums at a time: with [`X_CACHE`] they stay in the second cache.
 const STRIP: usize = 1152;
 /// Bytes of weights for one block of output channels that should stay in the first cache while the input of every tile
@@ -22,6 +24,11 @@ const GRAD_STRIP: usize = 2304;
 /// Products that take as long as touching one element.
 const PRODUCTS: usize = 64;
 
+/// [`GAP`] behind a plane whose rows are so much longer than those of the sums.
+pub(super) fn gap(longer: usize) -> usize {
+    GAP + longer + 1
+}
+
 /// A frame of one channel, and the kernel that goes over it.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Plane {
@@ -31,6 +38,36 @@ pub(super) struct Plane {
     pub(super) kernel_width: usize,
     /// Rows of zeros above and as many below, columns on the left and as many on the right.
     pub(super) pad: [usize; 2],
+}
+
+/// Where a frame of sums finds its input in padded planes.
+#[derive(Clone, Debug)]
+pub(super) struct Shifts {
+    /// Sides of a frame of sums.
+    pub(super) sides: [usize; 2],
+    /// From one row to the next in a padded plane.
+    pub(super) row: usize,
+    /// From one padded plane to the next.
+    pub(super) stride: usize,
+    /// The shift of each tap.
+    pub(super) taps: Vec<usize>,
+}
+
+impl Shifts {
+    /// Positions from one row of a plane of sums to the next: between rows lies what no vector can leave out.
+    fn line(&self) -> usize {
+        let [_, width] = self.sides;
+        if width.is_multiple_of(LANES) { width } else { self.row }
+    }
+}
+
+/// What becomes of the sums.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Ending<'a> {
+    /// Added, by output channel.
+    pub(super) bias: Option<&'a [f32]>,
+    /// Negative sums become zero.
+    pub(super) relu: bool,
 }
 
 /// A frame of the result that sees one of the input.
@@ -58,14 +95,13 @@ impl Plane {
         self.width + 2 * self.pad[1]
     }
 
-    /// Positions from one row of a plane of sums to the next: between rows lies what no vector can leave out.
-    fn line(&self) -> usize {
-        if self.width.is_multiple_of(LANES) { self.width } else { self.row() }
+    pub(super) fn shifts(&self) -> Shifts {
+        Shifts { sides: self.sides(), row: self.row(), stride: self.stride(), taps: self.offsets() }
     }
 
     /// From one padded plane to the next.
     fn stride(&self) -> usize {
-        (self.height + 2 * self.pad[0]) * self.row() + GAP + 2 * self.pad[1] + 1
+        (self.height + 2 * self.pad[0]) * self.row() + gap(2 * self.pad[1])
     }
 
     /// Where the first pixel lies in a padded plane.
@@ -154,25 +190,28 @@ pub(super) fn pack(
 /// Sums over input channels and taps. `x` are padded planes `(batch, channels, frames)`; `seen` is [`Plane::seen`] or
 /// [`Plane::seeing`]. Returns `(batch, out_dim, seen, H, W)`.
 pub(super) fn correlate(
-    plane: &Plane,
+    shifts: &Shifts,
     (x, [batch, in_dim, frames]): (&[f32], [usize; 3]),
     (packed, depth): (&[f32], usize),
     (out_dim, seen): (usize, &[Vec<(usize, usize)>]),
-    bias: Option<&[f32]>,
+    ending: Ending<'_>,
 ) -> Vec<f32> {
-    let (taps, line, offsets) = (plane.taps(), plane.line(), plane.offsets());
-    let channel_stride = frames * plane.stride();
-    let strips = (plane.height * line).div_ceil(STRIP);
-    let strip_rows = plane.height.div_ceil(strips);
-    let strips = plane.height.div_ceil(strip_rows);
+    let (taps, line, [height, pixels_wide]) = (shifts.taps.len(), shifts.line(), shifts.sides);
+    let channel_stride = frames * shifts.stride;
+    let strips = (height * line).div_ceil(STRIP);
+    let strip_rows = height.div_ceil(strips);
+    let strips = height.div_ceil(strip_rows);
     let width = (strip_rows * line).next_multiple_of(LANES);
     // Small frames are taken together, so that a block of weights is fetched once for all of them.
     let together = (STRIP / width).clamp(1, seen.len().max(1));
     let layers = seen.iter().map(Vec::len).max().unwrap_or(0).max(1);
     let channels = (WEIGHT_CACHE / (layers * taps * ROWS * 4)).min(X_CACHE / (layers * width * 4)).max(1);
-    let (groups, runs) = (out_dim.div_ceil(GROUP), seen.len().div_ceil(together));
+    let runs = seen.len().div_ceil(together);
+    let few = batch * runs * strips * out_dim.div_ceil(GROUP) < FEW_TASKS;
+    let share = if few { GROUP / 2 } else { GROUP };
+    let groups = out_dim.div_ceil(share);
 
-    let pixels = plane.height * plane.width;
+    let pixels = height * pixels_wide;
     let mut y = vec![0f32; batch * out_dim * seen.len() * pixels];
     // By channel, then by frame. Tasks that read the same strip of `x` follow each other: large planes come from memory once.
     let mut tasks: Vec<Vec<&mut [f32]>> = Vec::new();
@@ -180,8 +219,8 @@ pub(super) fn correlate(
     for (index, to) in y.chunks_exact_mut(pixels).enumerate() {
         let (channel, frame) = (index / seen.len() % out_dim, index % seen.len());
         let run = index / (seen.len() * out_dim) * runs + frame / together;
-        for (strip, to) in to.chunks_mut(strip_rows * plane.width).enumerate() {
-            tasks[(run * strips + strip) * groups + channel / GROUP].push(to);
+        for (strip, to) in to.chunks_mut(strip_rows * pixels_wide).enumerate() {
+            tasks[(run * strips + strip) * groups + channel / share].push(to);
         }
     }
 
@@ -192,21 +231,21 @@ pub(super) fn correlate(
         let seen = seen.chunks(together).nth(run).unwrap_or_default();
         let blocks = (planes.len() / seen.len()).div_ceil(ROWS);
         let first_row = strip * strip_rows;
-        let width = (strip_rows.min(plane.height - first_row) * line).next_multiple_of(LANES);
+        let width = (strip_rows.min(height - first_row) * line).next_multiple_of(LANES);
         let place = |channel: usize, frame: usize| {
             ((channel / ROWS * seen.len() + frame) * ROWS + channel % ROWS) * width
         };
         // `(block, frame, ROWS, width)`.
         let mut sums = vec![0f32; blocks * seen.len() * ROWS * width];
         for (channel, frame) in (0..blocks * ROWS).flat_map(|c| (0..seen.len()).map(move |f| (c, f))) {
-            let bias = bias.and_then(|bias| bias.get(group * GROUP + channel)).copied().unwrap_or(0.0);
+            let bias = ending.bias.and_then(|bias| bias.get(group * share + channel)).copied().unwrap_or(0.0);
             sums[place(channel, frame)..][..width].fill(bias);
         }
         for first in (0..in_dim).step_by(channels) {
             let count = channels.min(in_dim - first);
-            let start = (sample * in_dim + first) * channel_stride + first_row * plane.row();
+            let start = (sample * in_dim + first) * channel_stride + first_row * shifts.row;
             for (index, sums) in sums.chunks_exact_mut(ROWS * width).enumerate() {
-                let (block, frame) = (group * GROUP / ROWS + index / seen.len(), index % seen.len());
+                let (block, frame) = (group * share / ROWS + index / seen.len(), index % seen.len());
                 let slab = |depth_at: usize| {
                     let at = ((block * depth + depth_at) * in_dim + first) * taps * ROWS;
                     &packed[at..][..count * taps * ROWS]
@@ -217,17 +256,21 @@ pub(super) fn correlate(
                     sums,
                     width,
                     x,
-                    lines: [line, plane.row()],
+                    lines: [line, shifts.row],
                     frames: &frames,
                     stride: channel_stride,
-                    offsets: &offsets,
+                    offsets: &shifts.taps,
                 });
             }
         }
         for (index, to) in planes.iter_mut().enumerate() {
             let sums = &sums[place(index / seen.len(), index % seen.len())..][..width];
-            for (to, sums) in to.chunks_exact_mut(plane.width).zip(sums.chunks_exact(line)) {
-                to.copy_from_slice(&sums[..plane.width]);
+            for (to, sums) in to.chunks_exact_mut(pixels_wide).zip(sums.chunks_exact(line)) {
+                if ending.relu {
+                    to.iter_mut().zip(sums).for_each(|(to, sum)| *to = if *sum < 0.0 { 0.0 } else { *sum });
+                } else {
+                    to.copy_from_slice(&sums[..pixels_wide]);
+                }
             }
         }
     });
