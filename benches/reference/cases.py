@@ -8,6 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 import lam
+import metrics
 import world
 from layers import Options, attend, modulate
 from vae import ImageDecoder, ImageEncoder, TemporalEncoder
@@ -172,6 +173,30 @@ def vae_image_decode(_: Options) -> Case:
     return without_gradient(ImageDecoder(), torch.randn(1, 4, 32, 32))
 
 
+def clips(frames: int, side: int) -> tuple[Tensor, Tensor]:
+    """Grey levels of two clips that resemble each other."""
+    a = torch.randint(0, 256, (frames, 3, side, side))
+    return a.byte(), (a + torch.randint(-20, 21, a.shape)).clamp(0, 255).byte()
+
+
+def score(function: Callable[[Tensor, Tensor], Tensor], frames: int, side: int, levels: bool = False) -> Case:
+    a, b = clips(frames, side)
+    a, b = (a, b) if levels else (a.float() / 255, b.float() / 255)
+    return Case(torch.inference_mode()(lambda: function(a, b)), 0)
+
+
+def lpips(network: str, frames: int, side: int) -> Callable[[Options], Case]:
+    def build(_: Options) -> Case:
+        a, b = clips(frames, side)
+        return without_gradient(metrics.Lpips(network), a.float() / 255, b.float() / 255)
+
+    return build
+
+
+def i3d_clip16(_: Options) -> Case:
+    return without_gradient(metrics.I3d(), torch.rand(1, 3, 16, 224, 224) * 2 - 1)
+
+
 def attention(n: int, heads: int, length: int, size: int, causal: bool) -> Callable[[Options], Case]:
     def build(options: Options) -> Case:
         core = attend(options)
@@ -210,6 +235,14 @@ CASES: dict[str, Callable[[Options], Case]] = {
     "vae_temporal_encode": vae_temporal_encode,
     "vae_image_encode": vae_image_encode,
     "vae_image_decode": vae_image_decode,
+    "psnr_u8": lambda _: score(metrics.psnr, 64, 256, levels=True),
+    "psnr_f32": lambda _: score(metrics.psnr, 64, 256),
+    "ssim_256": lambda _: score(metrics.ssim, 16, 256),
+    "ssim_64": lambda _: score(metrics.ssim, 16, 64),
+    "lpips_alex": lpips("alex", 8, 256),
+    "lpips_vgg": lpips("vgg", 4, 256),
+    "lpips_squeeze": lpips("squeeze", 8, 256),
+    "i3d_clip16": i3d_clip16,
     "gelu": lambda _: operation(lambda x: F.gelu(x, approximate="tanh"), torch.randn(1280, 4608)),
     "layernorm_modulate": lambda _: operation(modulate, torch.randn(TOKENS), torch.randn(ROW), torch.randn(ROW)),
     "gate_add": lambda _: operation(torch.addcmul, torch.randn(TOKENS), torch.randn(ROW), torch.randn(TOKENS)),

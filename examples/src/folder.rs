@@ -8,8 +8,16 @@ use cola_coevolve::{ExperimentConfig, checkpoint};
 use cola_files::write_atomically;
 
 /// What only a run leaves in its folder.
-const TRACES: [&str; 7] =
-    ["config.toml", "checkpoints", "log.jsonl", "pretrain", "tensorboard", "evaluation.json", "rollout.json"];
+const TRACES: [&str; 8] = [
+    "config.toml",
+    "checkpoints",
+    "log.jsonl",
+    "pretrain",
+    "tensorboard",
+    "evaluation.json",
+    "rollout.json",
+    "report.json",
+];
 
 /// The folder of one run, held by this program alone until it ends, however it ends.
 #[derive(Debug)]

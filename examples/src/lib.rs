@@ -4,6 +4,7 @@ pub mod args;
 pub mod choice;
 pub mod console;
 pub mod download;
+pub mod evaluate;
 pub mod figures;
 pub mod folder;
 pub mod lam;

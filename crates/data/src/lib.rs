@@ -27,6 +27,7 @@
 //! Without a data set around them:
 //!
 //! - [`VideoFile`] reads any H.264 file frame by frame, whatever its length;
+//! - [`EpisodeVideo`] reads one episode of a data set when it is asked for;
 //! - [`ColumnWriter`] writes what came out of it as a table, `.parquet` or `.csv`.
 //!
 //! Nothing that a file claims is believed before it is checked: each way in which a data set can be wrong is an
@@ -38,6 +39,7 @@ mod clip;
 mod columns;
 mod crop;
 mod drawn;
+mod episode_video;
 mod episodes;
 mod error;
 mod lerobot;
@@ -50,6 +52,7 @@ pub use clip::{Clip, ClipSource, Frames};
 pub use columns::{Cells, Column, ColumnKind, ColumnWriter};
 pub use crop::{Crop, CropConfig, Region, resize};
 pub use drawn::{DrawnConfig, DrawnWorld};
+pub use episode_video::EpisodeVideo;
 pub use episodes::{ClipOptions, EpisodeClips};
 pub use error::Error;
 pub use lerobot::{Episode, Feature, Info, LeRobot, Part, VideoSpan};

@@ -5,9 +5,8 @@ pub(crate) mod steps;
 use candle_core::{DType, Device, Tensor};
 use candle_nn::VarBuilder;
 use candle_nn::init::{DEFAULT_KAIMING_NORMAL, ZERO};
-use cola_nn::{FixedConv3d, Padding};
+use cola_nn::{FixedConv3d, Padding, max_pool3d};
 
-use crate::pool::max_pool3d;
 use crate::{Error, Network, Result};
 use steps::{Conv, Step, ceil_zeros, steps};
 

@@ -10,13 +10,13 @@ use std::collections::BTreeMap;
 
 use candle_core::{DType, Tensor};
 use candle_nn::VarBuilder;
-use cola_nn::{FixedConv3d, Padding};
+use cola_nn::{FixedConv3d, Padding, max_pool3d};
 use serde::{Deserialize, Serialize};
 
 use self::block::Block;
 use self::plan::{Layer, STAGES, UnitShape};
 use self::unit::Folded;
-use crate::pool::max_pool3d;
+
 use crate::{Error, Fit, Result, Video};
 
 /// The layer behind the pooled feature, with bias and without ReLU.
@@ -174,11 +174,7 @@ impl I3d {
     ///
     /// # Errors
     /// As [`I3d::feature`].
-    pub fn features(
-        &self,
-        clips: impl IntoIterator<Item: Borrow<Video>>,
-        fit: Fit,
-    ) -> Result<Vec<Vec<f64>>> {
+    pub fn features(&self, clips: impl IntoIterator<Item: Borrow<Video>>, fit: Fit) -> Result<Vec<Vec<f64>>> {
         clips.into_iter().map(|clip| self.feature(clip.borrow(), fit)).collect()
     }
 
@@ -273,7 +269,8 @@ fn checked(input: &Tensor) -> Result<usize> {
     long_enough(frames)?;
     for (at, value) in input.flatten_all()?.to_dtype(DType::F64)?.to_vec1::<f64>()?.into_iter().enumerate() {
         if !value.is_finite() {
-            let index = [at / (3 * frames * 224 * 224), at / (frames * 224 * 224) % 3, at / (224 * 224) % frames];
+            let index =
+                [at / (3 * frames * 224 * 224), at / (frames * 224 * 224) % 3, at / (224 * 224) % frames];
             let index = [&index[..], &[at / 224 % 224, at % 224]].concat();
             return Err(Error::NotFinite { what: "input of I3D", value, index });
         }

@@ -19,13 +19,7 @@ pub(crate) enum Centres {
 
 /// Results `from .. from + count` of `source` entries resized to `target`. Beyond the edge the edge goes on; there is no
 /// smoothing where the target is smaller.
-pub(crate) fn taps(
-    source: usize,
-    target: usize,
-    from: usize,
-    count: usize,
-    centres: Centres,
-) -> Vec<Tap> {
+pub(crate) fn taps(source: usize, target: usize, from: usize, count: usize, centres: Centres) -> Vec<Tap> {
     let scale = source as f64 / target as f64;
     let last = source - 1;
     (from..from + count)

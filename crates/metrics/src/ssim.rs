@@ -19,7 +19,7 @@ use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use crate::luma::Planes;
-use crate::{Error, Result, Video, pair, widest};
+use crate::{Covariance, Error, Result, Video, pair, widest};
 use plane::Plane;
 use strip::{Formula, Strip, WIDTH};
 
@@ -41,17 +41,6 @@ pub enum Border {
     Reflect,
 }
 
-/// What variances and covariance are divided by, for a window of `n` pixels.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Covariance {
-    /// `n`.
-    #[default]
-    Population,
-    /// `n - 1`: 49/48 times the other for 7 x 7.
-    Sample,
-}
-
 /// Every choice that changes an SSIM.
 ///
 /// The default is the one that most references agree on: RGB, Gaussian 11 / 1.5, valid, population covariance.
@@ -62,7 +51,7 @@ pub struct SsimConfig {
     pub window: Window,
     /// What a window sees at the border.
     pub border: Border,
-    /// What variances are divided by.
+    /// What variances and covariance are divided by: the window's `n` pixels, or `n - 1`, 49/48 times as much for 7 x 7.
     pub covariance: Covariance,
     /// Whether squares of `f x f` pixels are averaged first, `f = max(1, min(H, W) / 256 rounded half to even)`: 2 from
     /// 384 pixels up. Pixels that fill no square are left out.
@@ -80,7 +69,7 @@ impl Default for SsimConfig {
         Self {
             window: Window::Gaussian { side: 11, sigma: 1.5 },
             border: Border::Valid,
-            covariance: Covariance::Population,
+            covariance: Covariance::Biased,
             downsample: false,
             planes: Planes::Rgb,
             k1: 0.01,
@@ -93,7 +82,7 @@ impl SsimConfig {
     /// scikit-image's `structural_similarity` with nothing but `channel_axis` and `data_range` given: uniform 7 x 7,
     /// sample covariance.
     pub fn scikit_image() -> Self {
-        Self { window: Window::Uniform { side: 7 }, covariance: Covariance::Sample, ..Self::default() }
+        Self { window: Window::Uniform { side: 7 }, covariance: Covariance::Unbiased, ..Self::default() }
     }
 
     /// torchmetrics 1.9 with `data_range=1.0`: reflected border, mean over the full frame.
@@ -141,8 +130,8 @@ impl SsimConfig {
             c1: (self.k1 * 255.0).powi(2),
             c2: (self.k2 * 255.0).powi(2),
             factor: match self.covariance {
-                Covariance::Population => 1.0,
-                Covariance::Sample => count / (count - 1.0),
+                Covariance::Biased => 1.0,
+                Covariance::Unbiased => count / (count - 1.0),
             },
             clamp: self.border == Border::Reflect,
         })

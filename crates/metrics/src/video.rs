@@ -181,7 +181,7 @@ impl Video {
     pub fn rounded(&self) -> Self {
         let values = match &self.values {
             Values::U8(values) => values.clone(),
-            Values::F32(values) => values.iter().map(|value| (value * 255.0).round() as u8).collect(),
+            Values::F32(values) => values.iter().map(|value| to_level(*value)).collect(),
         };
         Self { shape: self.shape, values: Values::U8(values) }
     }
@@ -189,6 +189,31 @@ impl Video {
     /// Other pixels, as many, in the same shape.
     pub(crate) fn with(&self, values: Values) -> Self {
         Self { shape: self.shape, values }
+    }
+
+    /// Pictures as encoders take them, `(T, H, W, 3)`, rounded to the nearest of 256 levels; grey ones three times.
+    ///
+    /// # Errors
+    /// Other than one or three channels.
+    pub fn to_rgb8(&self) -> Result<Vec<u8>> {
+        let [frames, channels, height, width] = self.shape;
+        if channels != 1 && channels != 3 {
+            return Err(Error::Layout {
+                found: format!("{channels} channels"),
+                expected: "one channel, or three (RGB)".into(),
+            });
+        }
+        let plane = height * width;
+        let level = |at: usize| match &self.values {
+            Values::U8(values) => values[at],
+            Values::F32(values) => to_level(values[at]),
+        };
+        let mut rgb = Vec::with_capacity(frames * plane * 3);
+        for (frame, pixel) in (0..frames).flat_map(|frame| (0..plane).map(move |pixel| (frame, pixel))) {
+            let first = frame * channels * plane + pixel;
+            rgb.extend([0, 1, 2].map(|channel| level(first + channel % channels * plane)));
+        }
+        Ok(rgb)
     }
 
     /// Pixels in `[0, 1]` as a tensor `(T, C, H, W)` in f32.
@@ -202,6 +227,11 @@ impl Video {
         };
         Ok(Tensor::from_vec(values, &self.shape, device)?)
     }
+}
+
+/// The nearest grey level.
+fn to_level(value: f32) -> u8 {
+    (value * 255.0).round() as u8
 }
 
 fn check(shape: [usize; 4], found: usize) -> Result<()> {

@@ -89,7 +89,11 @@ impl Origin {
         Ok(Self { kind, dit, usual: Box::new(ExperimentConfig::paper()) })
     }
 
-    fn run(folder: PathBuf, wanted: Option<usize>) -> Result<Self> {
+    /// A checkpoint folder of a training run; `wanted` frames a latent, or the model's own number.
+    ///
+    /// # Errors
+    /// A configuration that is not understood, another number of frames a latent.
+    pub fn run(folder: PathBuf, wanted: Option<usize>) -> Result<Self> {
         let config = checkpoint::config(&folder)?;
         let dit = same_rate(config.dit.clone(), wanted)?;
         Ok(Self { kind: Kind::Run(folder), dit, usual: Box::new(config) })

@@ -2,11 +2,10 @@
 
 use candle_core::{Result, Tensor};
 use candle_nn::VarBuilder;
-use cola_nn::{FixedConv3d, Padding};
+use cola_nn::{FixedConv3d, Padding, max_pool3d};
 
 use super::plan::BlockShape;
 use super::unit::Folded;
-use crate::pool::max_pool3d;
 
 /// `b0 | b1b(b1a) | b2b(b2a) | b3b(largest of 3x3x3)`, channels in this order.
 #[derive(Debug)]

@@ -68,12 +68,7 @@ impl I3d {
     ///
     /// # Errors
     /// As [`I3d::open`], and what keeps the hub from being reached.
-    pub fn from_pretrained(
-        config: &I3dConfig,
-        path_or_id: &str,
-        hub: &Hub,
-        device: &Device,
-    ) -> Result<Self> {
+    pub fn from_pretrained(config: &I3dConfig, path_or_id: &str, hub: &Hub, device: &Device) -> Result<Self> {
         let path = resolve(path_or_id, hub).map_err(|source| Error::Weights {
             network: "I3D",
             mend: MEND,

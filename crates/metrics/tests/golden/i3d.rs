@@ -145,11 +145,7 @@ fn tap(golden: &Golden, stage: &str, x: &Tensor) -> Result<()> {
 }
 
 /// `PREFIX` + `CLIP[.FIT].logits[_f64|_f32|_epsE]`.
-fn logits(
-    golden: &Golden,
-    prefix: &str,
-    networks: &mut Networks<impl Fn(f64) -> Result<I3d>>,
-) -> Result<()> {
+fn logits(golden: &Golden, prefix: &str, networks: &mut Networks<impl Fn(f64) -> Result<I3d>>) -> Result<()> {
     let mut known: BTreeMap<(String, String), Vec<f64>> = BTreeMap::new();
     for name in golden.names(prefix) {
         let Some((source, which)) = name[prefix.len()..].split_once(".logits") else { continue };

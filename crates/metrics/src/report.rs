@@ -1,0 +1,34 @@
+//! Numbers that cannot be separated from how they were made.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use crate::{Curve, FvdReport, Protocol};
+
+/// The metrics of some clips. Prints its protocol with lengths and counts; serde stores all of it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Report {
+    /// How it was scored.
+    pub protocol: Protocol,
+    /// Pairs of clips.
+    pub clips: u64,
+    /// dB by frame; [`Curve::mean`] is the number of tables.
+    pub psnr: Curve,
+    /// dB of the mean squared error over all frames of all clips: at most the mean over frames.
+    pub psnr_pooled: Option<f64>,
+    /// Structural similarity by frame.
+    pub ssim: Curve,
+    /// Perceptual distance by frame; none without weights.
+    pub lpips: Option<Curve>,
+    /// Distance of the two sets of clips; none where it was left out.
+    pub fvd: Option<FvdReport>,
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let frames = self.psnr.by_frame().count();
+        write!(f, "{}, {frames} frames, n = {}", self.protocol, self.clips)
+    }
+}

@@ -1,0 +1,161 @@
+//! Episodes of LeRobot datasets, read one by one.
+
+use std::ops::Range;
+
+use anyhow::{Context, Result, bail};
+use cola_data::{Episode, EpisodeVideo, Frames, LeRobot, Region, View};
+
+use crate::evaluate::pair::{Name, Pair, Pairs, starts, video};
+
+/// The clips of one split as a camera sees them.
+pub struct Episodes {
+    dataset: LeRobot,
+    camera: String,
+    split: Range<usize>,
+    look: Look,
+}
+
+/// Height and width that frames are brought to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sides {
+    /// Those of the region.
+    Own,
+    /// The region's, each side reduced to so many pixels where it has more.
+    AtMost(usize),
+    /// Height and width.
+    Exactly(usize, usize),
+}
+
+/// How a dataset is looked at.
+#[derive(Clone, Debug)]
+pub struct Look {
+    /// Key of the video feature; the only one, or the alphabetically first, without it.
+    pub camera: Option<String>,
+    /// Part of every frame.
+    pub region: Region,
+    /// Size of a frame.
+    pub sides: Sides,
+    /// Frames of a clip.
+    pub frames: usize,
+    /// Step between two frames of a clip.
+    pub stride: usize,
+}
+
+impl Episodes {
+    /// Opens the metadata.
+    ///
+    /// # Errors
+    /// A dataset, split or camera that is not there.
+    pub fn open(dataset: LeRobot, split: &str, look: Look) -> Result<Self> {
+        let split = dataset.split(split)?;
+        let camera = dataset.camera(look.camera.as_deref())?.to_string();
+        if look.frames == 0 || look.stride == 0 {
+            bail!("--frames and the stride have to be at least 1");
+        }
+        Ok(Self { dataset, camera, split, look })
+    }
+
+    /// Every whole clip, one after the other; episodes that are too short are told.
+    pub fn names(&self) -> (Vec<Name>, Vec<(String, String)>) {
+        let (mut names, mut broken) = (Vec::new(), Vec::new());
+        for place in 0..self.split.len() {
+            let (source, total) = (self.name(place), self.episode(place).frames());
+            let length = self.length();
+            if total < length {
+                let reason = format!("{total} frames, clips of {length} wanted; choose a smaller --frames");
+                broken.push((source, reason));
+                continue;
+            }
+            names.extend(starts(total, length).map(|start| Name { source: source.clone(), start }));
+        }
+        (names, broken)
+    }
+
+    /// Episodes of the split.
+    pub fn count(&self) -> usize {
+        self.split.len()
+    }
+
+    /// Frames from the first of a clip to behind the last.
+    fn length(&self) -> usize {
+        (self.look.frames - 1) * self.look.stride + 1
+    }
+
+    fn episode(&self, place: usize) -> &Episode {
+        &self.dataset.episodes()[self.split.start + place]
+    }
+
+    fn name(&self, place: usize) -> String {
+        format!("episode {}", self.episode(place).index)
+    }
+
+    /// The clip of an episode, counted within the split, from a frame on.
+    ///
+    /// # Errors
+    /// Files that are damaged or contradict the metadata.
+    pub fn read(&self, place: usize, start: usize) -> Result<Frames> {
+        let episode = EpisodeVideo::open(&self.dataset, &self.camera, self.episode(place))?;
+        let (rows, columns) = episode.sides();
+        let Look { region, sides, frames, stride, .. } = self.look;
+        let crop = region.pixels(rows, columns)?;
+        let own = [crop.height, crop.width].map(|side| side as usize);
+        let [height, width] = match sides {
+            Sides::Own => own,
+            Sides::AtMost(most) => own.map(|side| side.min(most)),
+            Sides::Exactly(height, width) => [height, width],
+        };
+        let all = episode.read(start..start + self.length(), &View { region, height, width })?;
+        let rgb = (0..frames).flat_map(|frame| all.frame(frame * stride)).copied().collect();
+        Ok(Frames { count: frames, rgb, ..all })
+    }
+
+    /// Which episode of the split a clip's name means.
+    pub fn place(&self, name: &Name) -> Result<usize> {
+        (0..self.count()).find(|place| self.name(*place) == name.source).context("an episode of the split")
+    }
+}
+
+/// Two datasets whose episodes belong together one by one.
+pub struct Datasets {
+    both: [Episodes; 2],
+    names: Vec<Name>,
+    broken: Vec<(String, String)>,
+}
+
+impl Datasets {
+    /// Pairs episodes by their place in the split.
+    ///
+    /// # Errors
+    /// Splits of different lengths.
+    pub fn new(real: Episodes, generated: Episodes) -> Result<Self> {
+        let [a, b] = [real.count(), generated.count()];
+        if a != b {
+            bail!(
+                "the split has {a} episodes in the first dataset and {b} in the second; the n-th of one is compared \
+                   with the n-th of the other"
+            );
+        }
+        let (names, broken) = real.names();
+        Ok(Self { both: [real, generated], names, broken })
+    }
+}
+
+impl Pairs for Datasets {
+    fn names(&self) -> &[Name] {
+        &self.names
+    }
+
+    fn broken(&self) -> &[(String, String)] {
+        &self.broken
+    }
+
+    fn read(&mut self, index: usize) -> Result<Pair> {
+        let name = &self.names[index];
+        let place = self.both[0].place(name)?;
+        let [real, generated] = &self.both;
+        Ok(Pair {
+            real: video(&real.read(place, name.start)?).context("the first dataset")?,
+            generated: video(&generated.read(place, name.start)?).context("the second dataset")?,
+        })
+    }
+}
