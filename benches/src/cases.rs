@@ -1,6 +1,7 @@
 //! The cases by name. Each has a twin of the same name and sizes in `reference/cases.py`.
 
 mod blocks;
+mod metrics;
 mod operations;
 mod optimizer;
 mod steps;
@@ -37,7 +38,7 @@ impl Case {
 pub type Build = fn() -> Result<Case>;
 
 /// Every case in the order of the table.
-pub const CASES: [(&str, Build); 26] = [
+pub const CASES: [(&str, Build); 34] = [
     ("xl_block_space_forward", blocks::space_forward),
     ("xl_block_space", blocks::space),
     ("xl_block_time_forward", blocks::time_forward),
@@ -52,6 +53,14 @@ pub const CASES: [(&str, Build); 26] = [
     ("vae_temporal_encode", video::temporal_encode),
     ("vae_image_encode", video::image_encode),
     ("vae_image_decode", video::image_decode),
+    ("psnr_u8", metrics::psnr_u8),
+    ("psnr_f32", metrics::psnr_f32),
+    ("ssim_256", metrics::ssim_256),
+    ("ssim_64", metrics::ssim_64),
+    ("lpips_alex", metrics::lpips_alex),
+    ("lpips_vgg", metrics::lpips_vgg),
+    ("lpips_squeeze", metrics::lpips_squeeze),
+    ("i3d_clip16", metrics::i3d_clip16),
     ("gelu", operations::gelu),
     ("layernorm_modulate", operations::layernorm_modulate),
     ("gate_add", operations::gate_add),
