@@ -19,7 +19,7 @@ pub(crate) struct Backbone {
 #[derive(Clone, Debug)]
 enum Layer {
     Conv(FixedConv3d),
-    Fire([FixedConv3d; 3]),
+    Fire(Box<[FixedConv3d; 3]>),
     Pool { side: usize, ceil: bool },
     Tap,
 }
@@ -35,11 +35,9 @@ impl Backbone {
                 Step::Conv(conv) => Layer::Conv(convolution(&conv, vb)?),
                 Step::Fire(fire) => {
                     let [squeeze, narrow, wide] = fire.convolutions();
-                    Layer::Fire([
-                        convolution(&squeeze, vb)?,
-                        convolution(&narrow, vb)?,
-                        convolution(&wide, vb)?,
-                    ])
+                    let convolutions =
+                        [convolution(&squeeze, vb)?, convolution(&narrow, vb)?, convolution(&wide, vb)?];
+                    Layer::Fire(Box::new(convolutions))
                 }
                 Step::Pool { side, ceil } => Layer::Pool { side, ceil },
                 Step::Tap => Layer::Tap,
@@ -63,7 +61,8 @@ impl Backbone {
         for layer in &self.layers {
             x = match layer {
                 Layer::Conv(conv) => conv.forward(&x)?,
-                Layer::Fire([squeeze, narrow, wide]) => {
+                Layer::Fire(convolutions) => {
+                    let [squeeze, narrow, wide] = &**convolutions;
                     x = squeeze.forward(&x)?;
                     Tensor::cat(&[narrow.forward(&x)?, wide.forward(&x)?], 1)?
                 }

@@ -175,8 +175,11 @@ pub(crate) fn widest(network: Network, height: usize, width: usize) -> usize {
     for step in steps(network) {
         let out = step.out(shape);
         let [before, behind] = [shape, out].map(|shape| shape.iter().product::<usize>());
-        let halves = if matches!(step, Step::Fire(_)) { behind } else { 0 };
-        most = most.max(before + behind + halves);
+        most = most.max(match step {
+            Step::Conv(_) | Step::Pool { .. } => before + behind,
+            Step::Fire(_) => before + 2 * behind,
+            Step::Tap => before,
+        });
         shape = out;
     }
     most

@@ -10,12 +10,12 @@ use cola_metrics::{Lpips, LpipsConfig, Network, Video};
 use crate::filler;
 
 /// Every LPIPS value of a file of pairs: in f32 all of them, and the smaller networks in f64 as well, which shows that the
-/// formulas are the reference's.
+/// formulas are the reference's. What is left there is the reference's own: it keeps the pixels' shift and scale in f32.
 pub(crate) fn compare_pairs(golden: &Golden) -> Result<()> {
     for network in Network::ALL {
         compare_network(golden, network, DType::F32, Tolerance::Absolute(1e-6))?;
         if network != Network::Vgg {
-            compare_network(golden, network, DType::F64, Tolerance::Absolute(1e-9))?;
+            compare_network(golden, network, DType::F64, Tolerance::Absolute(1e-8))?;
         }
     }
     Ok(())
