@@ -23,6 +23,7 @@ mod heads_cuda;
 mod heads_op;
 pub(crate) mod lanes;
 mod long;
+pub(crate) mod max_pool;
 pub(crate) mod nearest;
 pub(crate) mod normalise;
 mod normalise_op;

@@ -1,8 +1,11 @@
 //! The largest number of each window of frames and pixels.
 
-use candle_core::{Result, Tensor};
+use candle_core::{DType, Result, Tensor};
 
 use crate::Padding;
+use crate::kernel::fixed_conv::Window;
+use crate::kernel::max_pool::max_pool;
+use crate::kernel::{lend, tensor};
 
 /// `(B, C, T, H, W)` to `(B, C, T', H', W')`: the largest number of each window, with `T' = (T + zeros - kernel) /
 /// stride + 1` and so on. What `padding` puts around the input takes no part, as if it were minus infinity; a window's
@@ -27,7 +30,7 @@ use crate::Padding;
 /// # }
 /// ```
 pub fn max_pool3d(x: &Tensor, kernel: [usize; 3], stride: [usize; 3], padding: Padding) -> Result<Tensor> {
-    let (_, _, frames, height, width) = x.dims5()?;
+    let (batch, channels, frames, height, width) = x.dims5()?;
     let sizes = [frames, height, width];
     if kernel.contains(&0) || stride.contains(&0) {
         candle_core::bail!("maximum over windows: the kernel {kernel:?} or the stride {stride:?} has a zero");
@@ -44,10 +47,17 @@ pub fn max_pool3d(x: &Tensor, kernel: [usize; 3], stride: [usize; 3], padding: P
     if x.track_op() {
         candle_core::bail!("maximum over windows keeps no graph: detach its input");
     }
-    composed(x, kernel, stride, around)
+    if x.dtype() != DType::F32 || !x.device().is_cpu() {
+        return composed(x, kernel, stride, around);
+    }
+    let window = Window { kernel, stride, zeros: around };
+    let x = x.contiguous()?;
+    let y = max_pool(lend(&x).values()?, sizes, &window);
+    let [frames, height, width] = window.result(sizes);
+    tensor(y, &(batch, channels, frames, height, width).into())
 }
 
-/// Side after side. A window reaches an edge of the input if it reaches beyond: the edge may stand in for the padding.
+/// For devices and dtypes that the loops do not serve, side after side. A window reaches an edge of the input if it reaches beyond: the edge may stand in for the padding.
 fn composed(x: &Tensor, kernel: [usize; 3], stride: [usize; 3], around: [[usize; 2]; 3]) -> Result<Tensor> {
     let mut x = x.contiguous()?;
     for side in 0..3 {

@@ -34,6 +34,12 @@ impl Window {
         })
     }
 
+    /// Entries of a side, of `size` in all, that the result's entry `at` sees.
+    pub(super) fn range(&self, side: usize, at: usize, size: usize) -> [usize; 2] {
+        let start = at * self.stride[side];
+        [start, start + self.kernel[side]].map(|end| end.saturating_sub(self.zeros[side][0]).min(size))
+    }
+
     /// Every number of the input is seen once, in its place.
     fn is_point(&self) -> bool {
         self.kernel == [1; 3] && self.stride == [1; 3] && self.zeros == [[0; 2]; 3]
