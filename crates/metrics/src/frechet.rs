@@ -139,7 +139,8 @@ fn factor(sigma: MatRef<'_, f64>, rank: usize) -> Result<Mat<f64>> {
     // In rising order.
     let values: Vec<f64> = eigen.S().column_vector().iter().copied().collect();
     let (least, most) = (values[0], values[width - 1]);
-    if !(least >= -ROUNDING * most.abs()) {
+    let positive = least >= -ROUNDING * most.abs();
+    if !positive {
         return Err(Error::Numerics {
             metric: METRIC,
             what: format!("a covariance has eigenvalues from {least} to {most}; none may be below 0"),

@@ -71,7 +71,7 @@ pub struct FvdReport {
 /// Takes the features of real and generated clips one by one, and gives the distances of the two sets.
 ///
 /// Memory depends on the features' width and on `kvd_clips`, not on the number of clips: four matrices `D x D` and two
-/// samples, 12 MB for 400 numbers a clip. Parts that several workers filled are merged; one worker alone gives the same
+/// samples, 9 MB for 400 numbers a clip. Parts that several workers filled are merged; one worker alone gives the same
 /// to about 1e-12. A set that fits into its sample is not squared into a covariance but taken as it is, so that
 /// sets of fewer clips than features are exact.
 ///

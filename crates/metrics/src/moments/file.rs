@@ -113,11 +113,13 @@ fn check(count: u64, mean: &[f64], m2: &[f64]) -> std::result::Result<(), String
         for column in 0..row {
             let (here, there) = (at(row, column), at(column, row));
             let most = at(row, row).sqrt() * at(column, column).sqrt();
-            // Written so that a NaN fails, too.
-            if !((here - there).abs() <= ROUNDING * most) {
+            // Both are false of a NaN.
+            let symmetric = (here - there).abs() <= ROUNDING * most;
+            let possible = here.abs() <= (1.0 + ROUNDING) * most;
+            if !symmetric {
                 return Err(format!("`M2` is not symmetric: {here} at [{row}, {column}], {there} across"));
             }
-            if !(here.abs() <= (1.0 + ROUNDING) * most) {
+            if !possible {
                 return Err(format!(
                     "`M2` at [{row}, {column}] is {here}, beyond {most}, which the two variances allow"
                 ));
