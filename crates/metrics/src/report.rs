@@ -6,7 +6,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::{Curve, FvdReport, Protocol};
 
-/// The metrics of some clips. Prints its protocol with lengths and counts; serde stores all of it.
+/// The metrics of some clips. Prints its protocol with lengths and counts; serde stores all of it, but JSON has no
+/// infinity: with [`PsnrMode::Inf`](crate::PsnrMode::Inf) equal frames are `null` there.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Report {
@@ -17,7 +18,7 @@ pub struct Report {
     /// dB by frame; [`Curve::mean`] is the number of tables.
     pub psnr: Curve,
     /// dB of the mean squared error over all frames of all clips: at most the mean over frames.
-    pub psnr_pooled: Option<f64>,
+    pub psnr_pooled: f64,
     /// Structural similarity by frame.
     pub ssim: Curve,
     /// Perceptual distance by frame; none without weights.

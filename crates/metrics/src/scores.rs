@@ -84,11 +84,15 @@ impl Scores {
         }
         if let Some([real, generated]) = &clip.logits {
             let config = FvdConfig { covariance: self.protocol.fvd.covariance, ..FvdConfig::default() };
-            let fvd = match &mut self.fvd {
+            let mut fvd = match self.fvd.take() {
                 Some(fvd) => fvd,
-                none => none.insert(Fvd::new(real.len(), config)?),
+                None => Fvd::new(real.len(), config)?,
             };
-            fvd.add_pair(index, real, generated)?;
+            let added = fvd.add_pair(index, real, generated);
+            if had || added.is_ok() {
+                self.fvd = Some(fvd);
+            }
+            added?;
         }
         if let Some(values) = &clip.lpips {
             self.lpips.get_or_insert_default().add(values);
@@ -153,7 +157,7 @@ impl Scores {
             });
         };
         Ok(Report {
-            psnr_pooled: Some(self.protocol.psnr.mode.decibels(mse)),
+            psnr_pooled: self.protocol.psnr.mode.decibels(mse),
             protocol: self.protocol,
             clips: self.clips,
             psnr: self.psnr,

@@ -73,7 +73,7 @@ pub fn table(report: &Report) -> Result<Table> {
         let [value, error, over] = row(curve, scale);
         table.row([name.to_string(), value, error, over])?;
     }
-    let pooled = report.psnr_pooled.map_or("-".into(), |value| format!("{value:.3}"));
+    let pooled = format!("{:.3}", report.psnr_pooled);
     table.row(["PSNR of the pooled error, dB".into(), pooled, String::new(), String::new()])?;
     if let Some(fvd) = &report.fvd {
         let over = format!("{} real, {} generated clips", fvd.real, fvd.generated);
