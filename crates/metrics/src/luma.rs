@@ -74,18 +74,13 @@ pub fn luma(video: &Video) -> Result<Video> {
     };
     let plane = height * width;
     let mut values = vec![0; frames * plane];
+    let [of_red, of_green, of_blue] = WEIGHTS;
     values.par_chunks_mut(plane).zip(levels.par_chunks(3 * plane)).for_each(|(to, colours)| {
-        let ((red, rest), mut to) = (colours.split_at(plane), to.iter_mut());
+        let (red, rest) = colours.split_at(plane);
         let (green, blue) = rest.split_at(plane);
-        for ((red, green), blue) in red.iter().zip(green).zip(blue) {
-            let sum: u32 = [red, green, blue]
-                .into_iter()
-                .zip(WEIGHTS)
-                .map(|(level, weight)| u32::from(*level) * weight)
-                .sum();
-            if let Some(to) = to.next() {
-                *to = ((sum + (1 << (SHIFT - 1))) >> SHIFT) as u8;
-            }
+        for (((to, red), green), blue) in to.iter_mut().zip(red).zip(green).zip(blue) {
+            let sum = of_red * u32::from(*red) + of_green * u32::from(*green) + of_blue * u32::from(*blue);
+            *to = ((sum + (1 << (SHIFT - 1))) >> SHIFT) as u8;
         }
     });
     Video::from_u8([frames, 1, height, width], values)

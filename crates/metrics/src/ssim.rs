@@ -184,6 +184,7 @@ pub fn ssim_frames(a: &Video, b: &Video, config: &SsimConfig) -> Result<Vec<f64>
 /// # Errors
 /// As [`ssim_frames`]; a frame that is not there.
 pub fn ssim_map(a: &Video, b: &Video, frame: usize, config: &SsimConfig) -> Result<Tensor> {
+    pair::shape(METRIC, a, b)?;
     let frame = |video: &Video| video.narrow(frame, frame.saturating_add(1));
     let (a, b) = (frame(a)?, frame(b)?);
     let (a, b) = seen(&a, &b, config)?;

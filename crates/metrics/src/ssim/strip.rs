@@ -124,14 +124,14 @@ fn products<const MAPS: usize>(maps: &mut [[f64; READ]; MAPS], read: usize) {
 /// Weighted sums along a row.
 #[inline(always)]
 fn along<S: Simd>(simd: S, weights: &[f64], from: &[f64; READ], to: &mut [f64; WIDTH], vectors: usize) {
-    let to = S::as_mut_simd_f64s(to).0;
-    for vector in 0..vectors.min(WIDTH / S::F64_LANES) {
+    let to = &mut S::as_mut_simd_f64s(to).0[..vectors.min(WIDTH / S::F64_LANES)];
+    for (vector, to) in to.iter_mut().enumerate() {
         let mut sum = simd.splat_f64s(0.0);
         for (tap, weight) in weights.iter().enumerate().take(MOST) {
             let x = S::as_simd_f64s(&from[tap..][..WIDTH]).0[vector];
             sum = simd.mul_add_e_f64s(simd.splat_f64s(*weight), x, sum);
         }
-        to[vector] = sum;
+        *to = sum;
     }
 }
 

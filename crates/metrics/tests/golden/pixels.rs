@@ -37,7 +37,8 @@ fn psnr_of(golden: &Golden, pair: &str, a: &Video, b: &Video) -> Result<()> {
     let errors = mse_frames(a, b).map_err(bail)?;
     if golden.has(&named("mse")) {
         for (frame, (found, expected)) in errors.iter().zip(values(golden, &named("mse"))?).enumerate() {
-            if !((found - expected).abs() <= 1e-12 * expected) {
+            let difference = (found - expected).abs();
+            if difference.is_nan() || difference > 1e-12 * expected {
                 golden.fail(format!("{pair}.mse[{frame}]: found {found}, expected {expected}"));
             }
         }
