@@ -175,6 +175,11 @@ impl Video {
         Self { shape: self.shape, values: Values::U8(values) }
     }
 
+    /// Other pixels, as many, in the same shape.
+    pub(crate) fn with(&self, values: Values) -> Self {
+        Self { shape: self.shape, values }
+    }
+
     /// Pixels in `[0, 1]` as a tensor `(T, C, H, W)` in f32.
     ///
     /// # Errors
