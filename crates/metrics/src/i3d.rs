@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 
 use self::block::Block;
 use self::plan::{Layer, STAGES, UnitShape};
-use self::unit::Folded;
+use self::unit::{Folded, finite};
 
 use crate::{Error, Fit, Result, Video};
 
@@ -41,6 +41,8 @@ impl Default for I3dConfig {
 }
 
 impl I3dConfig {
+    /// Whether a network can be built.
+    ///
     /// # Errors
     /// [`Error::Setting`] for an epsilon that is negative, NaN or infinite.
     pub fn check(&self) -> Result<()> {
@@ -124,6 +126,7 @@ impl I3d {
         let vb_logits = vb.pp(name).pp("conv3d");
         let weight = vb_logits.get((shape.output, shape.input, 1, 1, 1), "weight")?;
         let bias = vb_logits.get(shape.output, "bias")?;
+        finite(&weight, &bias, name)?;
         Ok(Self {
             stages,
             logits: FixedConv3d::new(&weight, Some(&bias))?,

@@ -22,13 +22,7 @@ impl Folded {
         let scale = (wide(scale)? / (wide(variance)? + bn_eps)?.sqrt()?)?;
         let bias = (wide(shift)? - (wide(mean)? * &scale)?)?;
         let weight = wide(weight)?.broadcast_mul(&scale.reshape(((), 1, 1, 1, 1))?)?;
-        // A negative variance, or a number that is none already; ReLU would make zeros of what comes of them.
-        if !(weight.abs()?.sum_all()? + bias.abs()?.sum_all()?)?.to_scalar::<f64>()?.is_finite() {
-            candle_core::bail!(
-                "`{}`: weights, scales or variances that are negative, NaN or infinite",
-                vb.prefix()
-            );
-        }
+        finite(&weight, &bias, &vb.prefix())?;
         let narrow = |tensor: Tensor| tensor.to_dtype(vb.dtype())?.to_device(vb.device());
         Ok(Self { weight: narrow(weight)?, bias: narrow(bias)? })
     }
@@ -45,4 +39,13 @@ impl Folded {
         let conv = FixedConv3d::new(&self.weight, Some(&self.bias))?;
         Ok(conv.with_stride(stride)?.with_padding(Padding::Same).with_relu())
     }
+}
+
+/// Refuses what comes of a negative variance or of numbers that were none: ReLU would make zeros of it.
+pub(crate) fn finite(weight: &Tensor, bias: &Tensor, name: &str) -> Result<()> {
+    let sum = |tensor: &Tensor| tensor.to_dtype(DType::F64)?.abs()?.sum_all()?.to_scalar::<f64>();
+    if !(sum(weight)? + sum(bias)?).is_finite() {
+        candle_core::bail!("`{name}`: weights that are NaN or infinite, or a negative variance");
+    }
+    Ok(())
 }
