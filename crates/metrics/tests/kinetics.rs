@@ -3,7 +3,7 @@
 
 use candle_core::{DType, Device, Tensor};
 use candle_nn::VarBuilder;
-use cola_metrics::{Fit, I3d, I3dConfig, Video};
+use cola_metrics::{Covariance, Features, Fit, I3d, I3dConfig, Video, frechet_from_features};
 
 /// Largest difference of a logit between the compiled-in weights and the f32 weights. Measured on the clips of the
 /// reference file, where logits reach 16: 0.0172, root of the mean square 0.0034.
@@ -78,6 +78,27 @@ fn f16_weights_move_no_logit_of_the_reference_clips_by_more_than_stated() {
         for (place, (found, expected)) in found.iter().zip(expected).enumerate() {
             assert!((found - expected).abs() <= F16, "{place}: found {found}, expected {expected}");
         }
+    }
+}
+
+#[test]
+fn f16_weights_move_the_reference_distance_by_a_few_ten_thousandths() {
+    let file = concat!(env!("CARGO_MANIFEST_DIR"), "/../golden/data/metrics/i3d.safetensors");
+    let golden = candle_core::safetensors::load(file, &Device::Cpu).unwrap();
+    let i3d = compiled();
+    let [a, b] = ["set_a", "set_b"].map(|set| {
+        let clips = (0..golden[set].dim(0).unwrap()).map(|clip| golden[set].get(clip).unwrap());
+        let clips: Vec<Video> = clips.map(|clip| Video::from_tensor(&clip).unwrap()).collect();
+        let features = i3d.features(clips, Fit::Crop).unwrap();
+        Features::new(I3d::WIDTH, features.concat()).unwrap()
+    });
+    for (rule, name) in
+        [(Covariance::Unbiased, "kinetics.fvd"), (Covariance::Biased, "kinetics.fvd_biased_cov")]
+    {
+        let found = frechet_from_features(&a, &b, rule).unwrap().distance;
+        let expected = golden[name].to_vec1::<f64>().unwrap()[0];
+        // Measured: 1.3e-4 and 1.4e-4 above.
+        assert!((found / expected - 1.0).abs() < 3e-4, "{name}: found {found}, expected {expected}");
     }
 }
 

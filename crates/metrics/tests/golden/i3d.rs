@@ -5,7 +5,9 @@ use std::collections::BTreeMap;
 use candle_core::{DType, Device, Result, Tensor};
 use candle_nn::VarBuilder;
 use cola_golden::{Golden, Tolerance};
-use cola_metrics::{Fit, I3d, I3dConfig, Video};
+use cola_metrics::{
+    Covariance, Features, Fit, Frechet, I3d, I3dConfig, Video, frechet_from_features, kernel_distance,
+};
 
 use crate::filler::filled;
 
@@ -27,6 +29,14 @@ pub(crate) fn compare(golden: &Golden) -> Result<()> {
     taps(golden, networks.get(None)?)?;
     logits(golden, "", &mut networks)?;
     sets(golden, "filler.", networks.get(None)?)?;
+
+    // The distances of stored logits need no weights.
+    for prefix in ["filler.", "kinetics."] {
+        let stored = |set| golden.tensor(&format!("{prefix}logits_{set}"));
+        if golden.has(&format!("{prefix}logits_a")) && golden.has(&format!("{prefix}logits_b")) {
+            distances(golden, prefix, [stored("a"), stored("b")], 1e-8)?;
+        }
+    }
 
     let Some(file) = std::env::var_os(F32_WEIGHTS) else {
         println!("golden note {}: kinetics.* skipped, {F32_WEIGHTS} names no f32 weights", golden.name());
@@ -170,8 +180,9 @@ fn logits(golden: &Golden, prefix: &str, networks: &mut Networks<impl Fn(f64) ->
     Ok(())
 }
 
-/// `PREFIX` + `logits_a` and `logits_b` of the clips in `set_a` and `set_b`.
+/// `PREFIX` + `logits_a` and `logits_b` of the clips in `set_a` and `set_b`, and their distances.
 fn sets(golden: &Golden, prefix: &str, i3d: &I3d) -> Result<()> {
+    let mut both = Vec::new();
     for set in ["a", "b"] {
         let name = format!("{prefix}logits_{set}");
         if !golden.has(&name) {
@@ -180,9 +191,40 @@ fn sets(golden: &Golden, prefix: &str, i3d: &I3d) -> Result<()> {
         let clips = golden.tensor(&format!("set_{set}"));
         let clips = (0..clips.dim(0)?).map(|clip| video(&clips.get(clip)?)).collect::<Result<Vec<_>>>()?;
         let features = i3d.features(clips, Fit::Crop).map_err(candle_core::Error::wrap)?;
-        golden.compare(&name, &Tensor::new(features, &Device::Cpu)?, LOGITS)?;
+        both.push(Tensor::new(features, &Device::Cpu)?);
+        golden.compare(&name, &both[both.len() - 1], LOGITS)?;
     }
-    Ok(())
+    match &both[..] {
+        [a, b] => distances(golden, prefix, [a, b], 1e-3),
+        _ => Ok(()),
+    }
+}
+
+/// `PREFIX` + `fvd`, `fvd_biased_cov`, `parts` and `kvd` of two sets of logits, each within `share` of its size.
+fn distances(golden: &Golden, prefix: &str, sets: [&Tensor; 2], share: f64) -> Result<()> {
+    let [a, b] = sets.map(Features::from_tensor);
+    let wrap = candle_core::Error::wrap;
+    let (a, b) = (a.map_err(wrap)?, b.map_err(wrap)?);
+    let check = |name: &str, values: &[f64], tolerance: Tolerance| {
+        let name = format!("{prefix}{name}");
+        if golden.has(&name) {
+            golden.compare(&name, &Tensor::new(values, &Device::Cpu)?, tolerance)
+        } else {
+            Ok(())
+        }
+    };
+    for (rule, name) in [(Covariance::Unbiased, "fvd"), (Covariance::Biased, "fvd_biased_cov")] {
+        let found = frechet_from_features(&a, &b, rule).map_err(wrap)?;
+        check(name, &[found.distance], Tolerance::Relative(share))?;
+        if rule == Covariance::Unbiased {
+            let Frechet { mean_term, trace_first, trace_second, trace_root, .. } = found;
+            let parts = [mean_term, trace_first, trace_second, trace_root];
+            check("parts", &parts, Tolerance::Relative(share))?;
+        }
+    }
+    let kernel = kernel_distance(&a, &b).map_err(wrap)?;
+    let largest = kernel.within_first.abs().max(kernel.within_second.abs()).max(kernel.across.abs());
+    check("kvd", &[kernel.distance], Tolerance::Absolute(share * largest))
 }
 
 fn video(clip: &Tensor) -> Result<Video> {
