@@ -10,6 +10,7 @@
 use anyhow::{Result, bail};
 use candle_core::Device;
 use clap::Parser;
+use cola_examples::download;
 use cola_examples::evaluate::args::EvaluateArgs;
 use cola_examples::evaluate::open::Opened;
 use cola_examples::evaluate::outcome::{FrameTable, plot, table, write_json};
@@ -94,13 +95,14 @@ fn main() -> Result<()> {
 /// The networks with their weights.
 fn evaluator(args: &EvaluateArgs, device: &Device) -> Result<Evaluator> {
     let protocol: Protocol = args.protocol()?;
+    let hub = download::hub();
     let lpips = match &args.lpips {
-        Some((_, file)) => Some(Lpips::open(&protocol.lpips, file, device)?),
+        Some((_, file)) => Some(Lpips::from_pretrained(&protocol.lpips, file, &hub, device)?),
         None => None,
     };
     let i3d = match &args.i3d {
         _ if args.no_fvd => None,
-        Some(file) => Some(I3d::open(&protocol.fvd.i3d, file, device)?),
+        Some(file) => Some(I3d::from_pretrained(&protocol.fvd.i3d, file, &hub, device)?),
         None => Some(I3d::kinetics400(&protocol.fvd.i3d, device)?),
     };
     Ok(Evaluator::new(protocol, lpips, i3d)?)

@@ -40,10 +40,12 @@ pub struct Protocol {
     pub fvd: FvdProtocol,
 }
 
-/// What a Fréchet video distance depends on beside its weights, clips and their number.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+/// What a Fréchet video distance depends on beside its clips and their number.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct FvdProtocol {
+    /// Whose weights, in words; who opens others than the shipped ones says so here.
+    pub weights: String,
     /// What becomes of pixels before they are resized.
     pub rounding: Rounding,
     /// How frames become 224x224.
@@ -52,6 +54,18 @@ pub struct FvdProtocol {
     pub i3d: I3dConfig,
     /// The covariance rule.
     pub covariance: Covariance,
+}
+
+impl Default for FvdProtocol {
+    fn default() -> Self {
+        Self {
+            weights: "shipped Kinetics-400 weights".into(),
+            rounding: Rounding::default(),
+            fit: Fit::default(),
+            i3d: I3dConfig::default(),
+            covariance: Covariance::default(),
+        }
+    }
 }
 
 impl Default for Protocol {
@@ -139,6 +153,24 @@ impl Protocol {
         })
     }
 
+    /// The protocol in words, without LPIPS or FVD where they were left out.
+    pub(crate) fn write(&self, f: &mut fmt::Formatter<'_>, lpips: bool, fvd: bool) -> fmt::Result {
+        write!(f, "{}: clamped to [0, 1], {}; ", self.name, self.rounding)?;
+        match self.given {
+            0 => write!(f, "every frame scored. ")?,
+            1 => write!(f, "the first frame left out. ")?,
+            given => write!(f, "the first {given} frames left out. ")?,
+        }
+        write!(f, "PSNR: {}. SSIM: {}.", self.psnr, self.ssim)?;
+        if lpips {
+            write!(f, " LPIPS: {}.", self.lpips)?;
+        }
+        if fvd {
+            write!(f, " FVD: {}.", self.fvd)?;
+        }
+        Ok(())
+    }
+
     /// Refuses numbers that make no sense.
     ///
     /// # Errors
@@ -151,24 +183,6 @@ impl Protocol {
 
 impl fmt::Display for Protocol {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { name, given, rounding, psnr, ssim, lpips, fvd } = self;
-        write!(f, "{name}: clamped to [0, 1], {rounding}; ")?;
-        match given {
-            0 => write!(f, "every frame scored. ")?,
-            1 => write!(f, "the first frame left out. ")?,
-            given => write!(f, "the first {given} frames left out. ")?,
-        }
-        write!(f, "PSNR: {psnr}. SSIM: {ssim}. LPIPS: {lpips}. FVD: {fvd}")
-    }
-}
-
-impl fmt::Display for FvdProtocol {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { rounding, fit, i3d, covariance } = self;
-        write!(
-            f,
-            "I3D Kinetics-400 logits, batch-norm epsilon {:e}, {rounding}, {fit}, {covariance}",
-            i3d.bn_eps
-        )
+        self.write(f, true, true)
     }
 }

@@ -30,6 +30,7 @@ pub struct Report {
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let frames = self.psnr.by_frame().count();
-        write!(f, "{}, {frames} frames, n = {}", self.protocol, self.clips)
+        self.protocol.write(f, self.lpips.is_some(), self.fvd.is_some())?;
+        write!(f, " {frames} frames, n = {}", self.clips)
     }
 }

@@ -73,9 +73,9 @@ fn a_report_tells_its_protocol_and_survives_json() {
     for part in [
         "cola-world: clamped to [0, 1], rounded to 256 levels; the first frame left out",
         "PSNR: RGB, mean over frames, 100 dB where frames are equal",
-        "SSIM: RGB, Gaussian 11/1.5, valid, biased covariance",
+        "SSIM: RGB, Gaussian 11/1.5, valid, population covariance",
         "LPIPS: v0.1, alex, mean of each map",
-        "FVD: I3D Kinetics-400 logits, batch-norm epsilon 1e-3",
+        "FVD: 400 logits of I3D, shipped Kinetics-400 weights, batch-norm epsilon 1e-3",
         "short side to 224 and centre crop, unbiased covariance",
         "n = 4",
     ] {

@@ -51,11 +51,11 @@ pub struct EvaluateArgs {
     /// Choices that reproduce a published lineage; see docs/metrics.md.
     #[arg(long, default_value = "cola-world", value_name = "NAME", value_parser = clap::builder::PossibleValuesParser::new(Protocol::NAMES), help_heading = "Protocol")]
     pub protocol: String,
-    /// ImageNet backbone for LPIPS, as NETWORK=FILE: alex, vgg or squeeze, and torchvision's weights as safetensors.
-    /// Without it LPIPS is left out.
+    /// ImageNet backbone for LPIPS: alex, vgg or squeeze, and a safetensors file of torchvision's weights (with --features
+    /// hub also an id). Without it LPIPS is left out.
     #[arg(long, value_name = "NETWORK=FILE", value_parser = lpips, help_heading = "Protocol")]
     pub lpips: Option<(Network, String)>,
-    /// I3D weights for FVD in safetensors [default: the Kinetics-400 weights of this repository].
+    /// I3D weights for FVD in safetensors, or with --features hub an id [default: the Kinetics-400 weights of this repository].
     #[arg(long, value_name = "FILE", conflicts_with = "no_fvd", help_heading = "Protocol")]
     pub i3d: Option<String>,
     /// Leave FVD out: the rest takes a tenth of the time.
@@ -96,6 +96,9 @@ impl EvaluateArgs {
         }
         if let Some((network, _)) = &self.lpips {
             protocol.lpips.network = *network;
+        }
+        if let Some(file) = &self.i3d {
+            protocol.fvd.weights = format!("weights {file}");
         }
         Ok(protocol)
     }

@@ -13,7 +13,7 @@ pub struct Pair {
     pub generated: Video,
 }
 
-/// Where a clip lies, and a clip that cannot be read for a reason that is known before.
+/// Where a clip lies.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Name {
     /// The file or episode.

@@ -3,9 +3,20 @@
 use std::fmt;
 
 use crate::{
-    Averaging, Border, Covariance, Fit, LpipsConfig, Planes, PsnrConfig, PsnrMode, Rounding, SsimConfig,
-    UnitNorm, Window,
+    Averaging, Border, Covariance, Fit, FvdProtocol, LpipsConfig, Planes, PsnrConfig, PsnrMode, Rounding,
+    SsimConfig, UnitNorm, Window,
 };
+
+impl fmt::Display for FvdProtocol {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { weights, rounding, fit, i3d, covariance } = self;
+        write!(f, "400 logits of I3D, {weights}, batch-norm epsilon {:e}, {rounding}, {fit}, ", i3d.bn_eps)?;
+        f.write_str(match covariance {
+            Covariance::Unbiased => "unbiased covariance",
+            Covariance::Biased => "biased covariance",
+        })
+    }
+}
 
 impl fmt::Display for Rounding {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -23,15 +34,6 @@ impl fmt::Display for Fit {
             Self::Crop => "short side to 224 and centre crop",
             Self::Stretch => "stretched to 224x224",
             Self::TensorFlow1 => "stretched to 224x224 as TensorFlow 1 does",
-        })
-    }
-}
-
-impl fmt::Display for Covariance {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Unbiased => "unbiased covariance",
-            Self::Biased => "biased covariance",
         })
     }
 }
@@ -71,7 +73,11 @@ impl fmt::Display for SsimConfig {
             Border::Valid => ", valid",
             Border::Reflect => ", reflected border",
         })?;
-        write!(f, ", {covariance}, K {k1}/{k2}")?;
+        f.write_str(match covariance {
+            Covariance::Biased => ", population covariance",
+            Covariance::Unbiased => ", sample covariance",
+        })?;
+        write!(f, ", K {k1}/{k2}")?;
         f.write_str(if *downsample { ", squares averaged from 384 pixels up, f64" } else { ", f64" })
     }
 }
