@@ -22,8 +22,11 @@ class Lpips(nn.Module):
 
     def __init__(self, network: str):
         super().__init__()
+        import warnings
+
         import lpips
 
+        warnings.filterwarnings("ignore", module="torchvision")  # the package asks in an old way
         whole = lpips.LPIPS(net=network, pnet_rand=True, verbose=False)
         self.net, self.lins, self.whole = whole.net, whole.lins, [whole]
 

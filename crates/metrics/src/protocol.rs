@@ -113,7 +113,7 @@ impl Protocol {
         };
         let after_videogpt = FvdProtocol {
             rounding: Rounding::Truncate,
-            i3d: I3dConfig { bn_eps: 1e-5, ..I3dConfig::default() },
+            i3d: I3dConfig { bn_eps: 1e-5 },
             ..FvdProtocol::default()
         };
         Ok(match name {
