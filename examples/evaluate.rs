@@ -4,7 +4,7 @@
 //!     cargo run --release --example evaluate -- REAL GENERATED
 //!     cargo run --release --example evaluate -- --help
 //!
-//! Expect about a minute: without arguments the small generator of this repository continues held-out RoboDesk frames.
+//! Expect half a minute: without arguments the small generator of this repository continues held-out RoboDesk frames.
 //! The folder `out/evaluate` then holds `report.json`, `frames.csv`, `horizon.png`, `best.png` and `worst.png`.
 
 use anyhow::{Result, bail};
@@ -51,10 +51,19 @@ fn main() -> Result<()> {
     let names = pairs.names().to_vec();
     let count = args.clips.unwrap_or(names.len()).min(names.len());
     let mut left_out = pairs.broken().to_vec();
+    for (source, reason) in &left_out {
+        eprintln!("{source} is left out: {reason}");
+    }
     within(&left_out, args.budget)?;
+    if count == 0 {
+        bail!("there is no clip to score; {}", last(&left_out));
+    }
+    if count == 1 && !args.no_fvd {
+        bail!("1 clip: FVD compares sets of at least two; give more clips or --no-fvd");
+    }
     let given = evaluator.protocol().given;
     let mut scores = Scores::new(evaluator.protocol().clone());
-    let mut frames = FrameTable::create(&folder, given)?;
+    let mut frames = FrameTable::create(&folder, given, args.lpips.is_some())?;
     let mut extremes = Extremes::new(args.show);
     let mut bar = Progress::start("evaluate", count as u64, 0);
     for (index, name) in names.iter().enumerate().take(count) {
@@ -79,16 +88,30 @@ fn main() -> Result<()> {
     }
     bar.finish("clips");
     frames.finish()?;
+    if scores.clips() == 0 {
+        bail!("no clip could be scored; {}", last(&left_out));
+    }
 
     let report = scores.finish()?;
-    plot(&report, given, &folder)?;
-    extremes.write(&folder)?;
-    write_json(&folder, (&opened.real, &opened.generated), &report, &left_out)?;
     println!("\n{}\n{report}", table(&report)?);
-    if !left_out.is_empty() {
-        println!("\nleft out   {} of {} clips, see {folder}/report.json", left_out.len(), count);
+    if report.fvd.is_none() && !args.no_fvd {
+        println!("\nFVD        needs two clips, one could be scored");
     }
-    println!("pictures   {folder}/horizon.png, {folder}/best.png, {folder}/worst.png");
+    if !left_out.is_empty() {
+        println!(
+            "\nleft out   {}, scored {}; {folder}/report.json has the reasons",
+            left_out.len(),
+            scores.clips()
+        );
+    }
+    write_json(&folder, (&opened.real, &opened.generated), &report, &left_out)?;
+    plot(&report, given, &folder)?;
+    let mut pictures = vec!["horizon.png"];
+    pictures.extend(extremes.write(&folder)?);
+    println!(
+        "pictures   {}",
+        pictures.iter().map(|name| format!("{folder}/{name}")).collect::<Vec<_>>().join(", ")
+    );
     Ok(())
 }
 
@@ -113,11 +136,19 @@ fn within(left_out: &[(String, String)], budget: usize) -> Result<()> {
     if left_out.len() <= budget {
         return Ok(());
     }
-    let shown: Vec<String> =
-        left_out.iter().rev().take(3).map(|(clip, reason)| format!("{clip}: {reason}")).collect();
+    let count = left_out.len();
     bail!(
-        "{} clips cannot be scored, --budget allows {budget}; the last ones:\n  {}\nmend them, or raise --budget",
-        left_out.len(),
-        shown.join("\n  ")
+        "{count} clips cannot be scored, --budget allows {budget}; {}\nmend them, or raise --budget",
+        last(left_out)
     )
+}
+
+/// The last few reasons.
+fn last(left_out: &[(String, String)]) -> String {
+    if left_out.is_empty() {
+        return "none was asked for".into();
+    }
+    let shown: Vec<String> =
+        left_out.iter().rev().take(3).map(|(clip, reason)| format!("\n  {clip}: {reason}")).collect();
+    format!("the last reasons:{}", shown.concat())
 }

@@ -138,6 +138,27 @@ fn the_shipped_generator_continues_clips_and_says_how() {
 }
 
 #[test]
+fn clips_of_different_sizes_and_a_lone_survivor_still_give_a_report() {
+    let root = tempfile::tempdir().expect("a folder");
+    let [real, generated] = ["real", "generated"].map(|name| root.path().join(name));
+    for (folder, shift) in [(&real, 0), (&generated, 9)] {
+        write_pictures(&folder.join("wide"), &clip(12, shift));
+        let tall: Vec<Image> = (0..12).map(|_| Image::new(20, 140, [60 + shift; 3])).collect();
+        write_pictures(&folder.join("tall"), &tall);
+    }
+    let arguments = [text(&real), text(&generated), "--frames", "12"];
+    let (_, report) = succeeds(&root.path().join("sizes"), &arguments);
+    assert_eq!(report["clips"].as_u64(), Some(2));
+    std::fs::write(generated.join("tall/frame_3.png"), b"no picture").expect("a file");
+    let (told, report) = succeeds(&root.path().join("one"), &arguments);
+    assert_eq!(report["clips"].as_u64(), Some(1));
+    assert!(report["fvd"].is_null() && told.contains("needs two clips"), "{told}");
+    std::fs::rename(generated.join("wide/frame_3.png"), generated.join("wide/frame_99.png"))
+        .expect("renamed");
+    fails(&root.path().join("none"), &arguments, &["other numbers", "no clip"]);
+}
+
+#[test]
 fn wrong_input_is_refused_with_the_next_step() {
     let root = tempfile::tempdir().expect("a folder");
     let out = root.path().join("out");
@@ -161,6 +182,9 @@ fn wrong_input_is_refused_with_the_next_step() {
         &["--lpips", "alex=missing.safetensors"],
         &["alexnet-owt-7be5be79.pth", "download.pytorch.org"],
     );
+    fails(&out, &["--size", "64x64"], &["--size", "its own size"]);
+    fails(&out, &["--guidance", "3"], &["--guidance", "no actions"]);
+    fails(&out, &[robodesk, robodesk, "--guidance", "3"], &["--guidance", "--checkpoint"]);
     fails(&out, &["--lpips", "resnet=x"], &["alex, vgg or squeeze"]);
     fails(&out, &["--i3d", missing], &["missing"]);
     fails(&out, &["--checkpoint", empty], &["checkpoint"]);

@@ -64,7 +64,7 @@ impl Evaluator {
                 metric: "clip",
                 what: "frames",
                 found: real.frames(),
-                least: given + 1,
+                least: given.saturating_add(1),
                 mend: "use longer clips, or a protocol with fewer given frames",
             });
         }

@@ -55,8 +55,9 @@ pub struct FvdReport {
     /// Generated clips.
     pub generated: u64,
     /// The distance of real from real, clips of even from clips of odd index, unbiased: what the sets' size alone makes.
-    /// The halves are half as large as the set, so it is above what two sets of the full size would have. Absent if a
-    /// half has fewer than 2 clips.
+    /// The halves are half as large as the set, so it is above what two sets of the full size would have; where neighbours
+    /// are clips of one recording, each half has some of them, and it is below that of two sets of recordings. Absent if
+    /// a half has fewer than 2 clips.
     pub floor: Option<f64>,
     /// The kernel distance of the two samples; absent if one has fewer than 2 clips.
     pub kvd: Option<f64>,

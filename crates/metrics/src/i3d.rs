@@ -270,18 +270,20 @@ fn checked(input: &Tensor) -> Result<usize> {
         });
     };
     long_enough(frames)?;
-    for (at, value) in input.flatten_all()?.to_dtype(DType::F64)?.to_vec1::<f64>()?.into_iter().enumerate() {
-        if !value.is_finite() {
-            let index =
-                [at / (3 * frames * 224 * 224), at / (frames * 224 * 224) % 3, at / (224 * 224) % frames];
-            let index = [&index[..], &[at / 224 % 224, at % 224]].concat();
-            return Err(Error::NotFinite { what: "input of I3D", value, index });
-        }
-        if value.abs() > 1.0 + OVERSHOOT {
-            return Err(Error::Layout {
-                found: format!("the value {value}"),
-                expected: "pixels in [-1, 1], as Fit::input makes them".into(),
-            });
+    for clip in 0..clips {
+        let values = input.get(clip)?.flatten_all()?.to_dtype(DType::F64)?.to_vec1::<f64>()?;
+        for (at, value) in values.into_iter().enumerate() {
+            if !value.is_finite() {
+                let index =
+                    [clip, at / (frames * 224 * 224), at / (224 * 224) % frames, at / 224 % 224, at % 224];
+                return Err(Error::NotFinite { what: "input of I3D", value, index: index.to_vec() });
+            }
+            if value.abs() > 1.0 + OVERSHOOT {
+                return Err(Error::Layout {
+                    found: format!("the value {value}"),
+                    expected: "pixels in [-1, 1], as Fit::input makes them".into(),
+                });
+            }
         }
     }
     Ok(clips)

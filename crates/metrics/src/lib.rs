@@ -41,7 +41,8 @@
 //! - **No silent NaN.** Pixels, features and weights that are not finite are errors that tell where; sets that are too
 //!   small have no distance and say so. The two values that are infinite or negative by definition (PSNR of equal frames
 //!   unless capped, KVD) are documented.
-//! - **Bounded memory.** Accumulators do not grow with the number of clips; networks take clips in passes.
+//! - **Bounded memory.** Accumulators do not grow with the number of clips; LPIPS takes frames in passes, I3D
+//!   clip by clip (its memory is linear in the frames of one clip).
 //! - **The same bits on any number of threads.** Merging workers agrees with one worker to 1e-10.
 //! - **Numbers, not tensors.** Nothing here is made to be trained through: what could be mistaken for a loss returns f64.
 //!

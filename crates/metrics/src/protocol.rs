@@ -36,6 +36,8 @@ pub struct Protocol {
     pub ssim: SsimConfig,
     /// Perceptual distance.
     pub lpips: LpipsConfig,
+    /// Whose backbone LPIPS has, in words; who opens other weights says so here.
+    pub lpips_weights: String,
     /// Fréchet distance of clips.
     pub fvd: FvdProtocol,
 }
@@ -78,6 +80,7 @@ impl Default for Protocol {
             psnr: PsnrConfig { mode: PsnrMode::Cap100, ..PsnrConfig::default() },
             ssim: SsimConfig::default(),
             lpips: LpipsConfig::default(),
+            lpips_weights: "torchvision's weights".into(),
             fvd: FvdProtocol::default(),
         }
     }
@@ -98,8 +101,8 @@ impl Protocol {
     /// | `common-script` | the video-metric script that Open-Sora's evaluation uses: FVD after StyleGAN-V with a centre crop and unbiased covariance, LPIPS as the mean of a full-size map |
     /// | `videogpt` | VideoGPT's FVD: levels cut off below, centre crop, batch-norm epsilon 1e-5 |
     /// | `adaworld` | AdaWorld (after TATS): PSNR with 1e-8, piq's SSIM, LPIPS of VGG; FVD of stretched frames, levels cut off below |
-    /// | `content-debiased` | the content-debiased tool's FVD with I3D: stretched frames, biased covariance |
-    /// | `irasim` | IRASim: SSIM and PSNR of luma in 7x7 windows; FVD after StyleGAN-V |
+    /// | `content-debiased` | the content-debiased tool's FVD with I3D: stretched frames, biased covariance, batch-norm epsilon 1e-5 |
+    /// | `irasim` | IRASim: SSIM and PSNR of luma in 7x7 windows; FVD after StyleGAN-V, without its mirrored clips |
     ///
     /// # Errors
     /// Another name.
@@ -134,9 +137,14 @@ impl Protocol {
                 fvd: FvdProtocol { fit: Fit::Stretch, ..after_videogpt },
                 ..usual
             },
-            "content-debiased" => {
-                Self { fvd: FvdProtocol { rounding: Rounding::Nearest, ..after_stylegan_v }, ..usual }
-            }
+            "content-debiased" => Self {
+                fvd: FvdProtocol {
+                    rounding: Rounding::Nearest,
+                    i3d: I3dConfig { bn_eps: 1e-5 },
+                    ..after_stylegan_v
+                },
+                ..usual
+            },
             "irasim" => Self {
                 psnr: PsnrConfig { planes: Planes::Luma, ..usual.psnr },
                 ssim: SsimConfig::luma_uniform7(),
@@ -163,7 +171,7 @@ impl Protocol {
         }
         write!(f, "PSNR: {}. SSIM: {}.", self.psnr, self.ssim)?;
         if lpips {
-            write!(f, " LPIPS: {}.", self.lpips)?;
+            write!(f, " LPIPS: {}, {}.", self.lpips, self.lpips_weights)?;
         }
         if fvd {
             write!(f, " FVD: {}.", self.fvd)?;

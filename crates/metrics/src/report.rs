@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Curve, FvdReport, Protocol};
+use crate::{Averaging, Curve, FvdReport, Protocol};
 
 /// The metrics of some clips. Prints its protocol with lengths and counts; serde stores all of it, but JSON has no
 /// infinity: with [`PsnrMode::Inf`](crate::PsnrMode::Inf) equal frames are `null` there.
@@ -15,7 +15,7 @@ pub struct Report {
     pub protocol: Protocol,
     /// Pairs of clips.
     pub clips: u64,
-    /// dB by frame; [`Curve::mean`] is the number of tables.
+    /// dB by frame; [`Report::decibels`] is the number of tables.
     pub psnr: Curve,
     /// dB of the mean squared error over all frames of all clips: at most the mean over frames.
     pub psnr_pooled: f64,
@@ -23,8 +23,18 @@ pub struct Report {
     pub ssim: Curve,
     /// Perceptual distance by frame; none without weights.
     pub lpips: Option<Curve>,
-    /// Distance of the two sets of clips; none where it was left out.
+    /// Distance of the two sets of clips; none where it was left out, or of one clip.
     pub fvd: Option<FvdReport>,
+}
+
+impl Report {
+    /// The PSNR of tables, dB: mean over frames or of the pooled error, as the protocol says.
+    pub fn decibels(&self) -> Option<f64> {
+        match self.protocol.psnr.averaging {
+            Averaging::PerFrame => self.psnr.mean(),
+            Averaging::Pooled => Some(self.psnr_pooled),
+        }
+    }
 }
 
 impl fmt::Display for Report {

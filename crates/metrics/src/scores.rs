@@ -17,6 +17,30 @@ pub struct ClipScores {
     pub logits: Option<[Vec<f32>; 2]>,
 }
 
+impl ClipScores {
+    /// Refuses NaN, and lists of different lengths.
+    fn check(&self) -> Result<()> {
+        let lpips = self.lpips.as_deref().unwrap_or(&self.mse);
+        for (what, values) in [
+            ("mean squared error", &self.mse[..]),
+            ("PSNR", &self.psnr),
+            ("SSIM", &self.ssim),
+            ("LPIPS", lpips),
+        ] {
+            if values.len() != self.mse.len() || values.is_empty() {
+                return Err(Error::Layout {
+                    found: format!("{} values of {what} for {} frames", values.len(), self.mse.len()),
+                    expected: "one for each scored frame, at least one".into(),
+                });
+            }
+            if let Some(at) = values.iter().position(|value| value.is_nan()) {
+                return Err(Error::NotFinite { what, value: f64::NAN, index: vec![at] });
+            }
+        }
+        Ok(())
+    }
+}
+
 /// Clips scored under one protocol, in memory that does not grow with their number. Several workers each keep one and
 /// merge them.
 ///
@@ -68,9 +92,10 @@ impl Scores {
     /// Takes in a clip; `index` is its number among all clips of all workers.
     ///
     /// # Errors
-    /// Logits that are not finite or of another width than before; LPIPS or logits that other clips have and this one
-    /// has not, or the other way round.
+    /// Values that are NaN, logits that are not finite or of another width than before, metrics of different numbers of
+    /// frames; LPIPS or logits that other clips have and this one has not, or the other way round. Nothing is added then.
     pub fn add(&mut self, index: u64, clip: &ClipScores) -> Result<()> {
+        clip.check()?;
         let had = self.clips > 0;
         let differs = |what: &'static str| Error::Layout {
             found: format!("clip {index} with other metrics than the clips before it ({what})"),
@@ -120,15 +145,17 @@ impl Scores {
             *self = other;
             return Ok(());
         }
-        match (&mut self.fvd, other.fvd) {
-            (Some(fvd), Some(other)) => fvd.merge(&other)?,
-            (None, None) => {}
-            _ => return Err(without("FVD")),
+        if self.lpips.is_some() != other.lpips.is_some() {
+            return Err(without("LPIPS"));
         }
-        match (&mut self.lpips, &other.lpips) {
-            (Some(lpips), Some(other)) => lpips.merge(other),
-            (None, None) => {}
-            _ => return Err(without("LPIPS")),
+        if self.fvd.is_some() != other.fvd.is_some() {
+            return Err(without("FVD"));
+        }
+        if let (Some(fvd), Some(other)) = (&mut self.fvd, &other.fvd) {
+            fvd.merge(other)?;
+        }
+        if let (Some(lpips), Some(other)) = (&mut self.lpips, &other.lpips) {
+            lpips.merge(other);
         }
         self.mse.merge(&other.mse);
         self.psnr.merge(&other.psnr);
@@ -142,11 +169,12 @@ impl Scores {
         self.clips
     }
 
-    /// The numbers beside their protocol.
+    /// The numbers of all clips so far beside their protocol; FVD is absent of fewer than two clips, which have no
+    /// covariance.
     ///
     /// # Errors
-    /// No clips at all; fewer than two for FVD.
-    pub fn finish(self) -> Result<Report> {
+    /// No clips at all; logits so large that f64 cannot hold their products.
+    pub fn finish(&self) -> Result<Report> {
         let Some(mse) = self.mse.mean() else {
             return Err(Error::TooFew {
                 metric: "a report",
@@ -158,12 +186,12 @@ impl Scores {
         };
         Ok(Report {
             psnr_pooled: self.protocol.psnr.mode.decibels(mse),
-            protocol: self.protocol,
+            protocol: self.protocol.clone(),
             clips: self.clips,
-            psnr: self.psnr,
-            ssim: self.ssim,
-            lpips: self.lpips,
-            fvd: self.fvd.as_ref().map(Fvd::finish).transpose()?,
+            psnr: self.psnr.clone(),
+            ssim: self.ssim.clone(),
+            lpips: self.lpips.clone(),
+            fvd: self.fvd.as_ref().filter(|_| self.clips > 1).map(Fvd::finish).transpose()?,
         })
     }
 }

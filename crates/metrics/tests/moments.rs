@@ -170,6 +170,7 @@ fn numbers_that_no_rows_have_are_refused() {
         assert!(matches!(&error, Error::File { what, .. } if what.contains(told)), "{told}: {error}");
     }
     assert!(matches!(open(&written(3, &[0.0, 1.0], &[1.0; 6])), Err(Error::File { .. })));
+    assert!(matches!(open(&written(5, &[], &[])), Err(Error::File { .. })), "rows of no numbers");
     assert!(matches!(Moments::open("/nonexistent/moments"), Err(Error::File { .. })));
 }
 

@@ -74,7 +74,7 @@ fn a_report_tells_its_protocol_and_survives_json() {
         "cola-world: clamped to [0, 1], rounded to 256 levels; the first frame left out",
         "PSNR: RGB, mean over frames, 100 dB where frames are equal",
         "SSIM: RGB, Gaussian 11/1.5, valid, population covariance",
-        "LPIPS: v0.1, alex, mean of each map",
+        "LPIPS: v0.1, alex, mean of each map, torchvision's weights",
         "FVD: 400 logits of I3D, shipped Kinetics-400 weights, batch-norm epsilon 1e-3",
         "short side to 224 and centre crop, unbiased covariance",
         "n = 4",
@@ -106,6 +106,37 @@ fn presets_differ_from_each_other_and_survive_json() {
 }
 
 #[test]
+fn presets_are_the_published_choices() {
+    use cola_metrics::{Border, Covariance::*, Fit::*, Network::*, Planes::*, PsnrMode::*, Rounding::*};
+    // Name; FVD: rounding, fit, covariance, epsilon; frames: rounding, PSNR, planes, pooled SSIM; LPIPS: network, spatial.
+    let expected = [
+        ("cola-world", (Nearest, Crop, Unbiased, 1e-3), (Nearest, Cap100, Rgb, false), (Alex, false)),
+        ("stylegan-v", (Keep, Stretch, Biased, 1e-3), (Nearest, Cap100, Rgb, false), (Alex, false)),
+        ("common-script", (Keep, Crop, Unbiased, 1e-3), (Keep, Cap100, Rgb, false), (Alex, true)),
+        ("videogpt", (Truncate, Crop, Unbiased, 1e-5), (Nearest, Cap100, Rgb, false), (Alex, false)),
+        ("adaworld", (Truncate, Stretch, Unbiased, 1e-5), (Keep, Eps1e8, Rgb, true), (Vgg, false)),
+        ("content-debiased", (Nearest, Stretch, Biased, 1e-5), (Nearest, Cap100, Rgb, false), (Alex, false)),
+        ("irasim", (Keep, Stretch, Biased, 1e-3), (Nearest, Cap100, Luma, false), (Alex, false)),
+    ];
+    assert_eq!(expected.map(|(name, ..)| name), Protocol::NAMES);
+    for (name, fvd, frames, lpips) in expected {
+        let found = Protocol::preset(name).unwrap();
+        assert_eq!(
+            (found.fvd.rounding, found.fvd.fit, found.fvd.covariance, found.fvd.i3d.bn_eps),
+            fvd,
+            "{name}"
+        );
+        assert_eq!(
+            (found.rounding, found.psnr.mode, found.ssim.planes, found.ssim.downsample),
+            frames,
+            "{name}"
+        );
+        assert_eq!((found.lpips.network, found.lpips.spatial), lpips, "{name}");
+        assert_eq!((found.psnr.planes, found.ssim.border), (frames.2, Border::Valid), "{name}");
+    }
+}
+
+#[test]
 fn what_does_not_belong_together_is_refused() {
     let mut scores = scored(0..4);
     let other = Scores::new(Protocol::preset("adaworld").unwrap());
@@ -118,7 +149,16 @@ fn what_does_not_belong_together_is_refused() {
     }
     assert_eq!(scores.clips(), 4);
     assert!(matches!(Scores::new(Protocol::default()).finish(), Err(Error::TooFew { found: 0, .. })));
-    assert!(matches!(scored(0..1).finish(), Err(Error::TooFew { found: 1, least: 2, .. })));
+    assert_eq!(scored(0..1).finish().unwrap().fvd, None, "one clip has no covariance");
+    let mut wrong = [clip(4), clip(4), clip(4)];
+    wrong[0].ssim[1] = f64::NAN;
+    wrong[1].psnr.pop();
+    wrong[2].lpips = Some(Vec::new());
+    assert!(
+        matches!(scores.add(4, &wrong[0]), Err(Error::NotFinite { what: "SSIM", index, .. }) if index == [1])
+    );
+    assert!(matches!(scores.add(4, &wrong[1]), Err(Error::Layout { .. })));
+    assert!(matches!(scores.add(4, &wrong[2]), Err(Error::Layout { .. })));
     let mut poisoned = clip(4);
     poisoned.logits = Some([vec![f32::NAN; 8], vec![0.0; 8]]);
     assert!(matches!(scores.add(4, &poisoned), Err(Error::NotFinite { .. })));

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use clap::Args;
-use cola_metrics::{Network, Protocol};
+use cola_metrics::{I3d, Network, Protocol};
 
 use crate::args::DeviceName;
 use crate::evaluate::rollouts::Told;
@@ -24,14 +24,14 @@ pub struct EvaluateArgs {
     /// [default, where there is no GENERATED: the small generator of this repository].
     #[arg(long, value_name = "DIR", help_heading = "Input")]
     pub checkpoint: Option<PathBuf>,
-    /// Split of the datasets.
-    #[arg(long, default_value = "valid", help_heading = "Input")]
-    pub split: String,
+    /// Split of the datasets [default: valid].
+    #[arg(long, value_name = "NAME", help_heading = "Input")]
+    pub split: Option<String>,
     /// Camera of the datasets [default: the only one, or the alphabetically first].
     #[arg(long, value_name = "KEY", help_heading = "Input")]
     pub camera: Option<String>,
-    /// Frames of a clip; videos and episodes are cut into as many whole clips as they hold. Never compare FVDs of
-    /// different lengths.
+    /// Frames of a clip; videos and episodes are cut into as many whole clips as they hold. FVD sees those behind the
+    /// given ones, 15 unless told otherwise; never compare FVDs of different lengths.
     #[arg(long, default_value_t = 16, value_name = "N", help_heading = "Input")]
     pub frames: usize,
     /// At most so many clips, from the first [default: all].
@@ -94,13 +94,30 @@ impl EvaluateArgs {
         if self.given >= self.frames {
             bail!("--given {} of --frames {}: no frame is left to score", self.given, self.frames);
         }
-        if let Some((network, _)) = &self.lpips {
-            protocol.lpips.network = *network;
+        if !self.no_fvd && self.frames - self.given < I3d::SHORTEST {
+            bail!(
+                "--frames {}, --given {}: FVD needs at least {} frames behind the given ones; give longer clips or --no-fvd",
+                self.frames,
+                self.given,
+                I3d::SHORTEST
+            );
+        }
+        if let Some((network, file)) = &self.lpips {
+            if protocol.lpips.network != *network {
+                protocol.name += &format!(" with LPIPS of {}", network.name());
+                protocol.lpips.network = *network;
+            }
+            protocol.lpips_weights = format!("weights {file}");
         }
         if let Some(file) = &self.i3d {
             protocol.fvd.weights = format!("weights {file}");
         }
         Ok(protocol)
+    }
+
+    /// Split of the datasets.
+    pub fn split(&self) -> &str {
+        self.split.as_deref().unwrap_or("valid")
     }
 
     /// Whether REAL is a LeRobot dataset.
@@ -112,8 +129,8 @@ impl EvaluateArgs {
 fn size(text: &str) -> Result<(usize, usize)> {
     let parsed = text.split_once('x').and_then(|(h, w)| Some((h.parse().ok()?, w.parse().ok()?)));
     match parsed {
-        Some((height @ 1..=16_384, width @ 1..=16_384)) => Ok((height, width)),
-        _ => bail!("expected HEIGHTxWIDTH in pixels, such as 256x256"),
+        Some((height @ 1..=4096, width @ 1..=4096)) => Ok((height, width)),
+        _ => bail!("expected HEIGHTxWIDTH in pixels, at most 4096 each, such as 256x256"),
     }
 }
 

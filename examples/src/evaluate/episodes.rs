@@ -66,7 +66,7 @@ impl Episodes {
                 broken.push((source, reason));
                 continue;
             }
-            names.extend(starts(total, length).map(|start| Name { source: source.clone(), start }));
+            names.extend(starts(total, length).map(|start| Name { source: source.clone(), start, place }));
         }
         (names, broken)
     }
@@ -78,7 +78,7 @@ impl Episodes {
 
     /// Frames from the first of a clip to behind the last.
     fn length(&self) -> usize {
-        (self.look.frames - 1) * self.look.stride + 1
+        (self.look.frames - 1).saturating_mul(self.look.stride).saturating_add(1)
     }
 
     fn episode(&self, place: usize) -> &Episode {
@@ -108,11 +108,6 @@ impl Episodes {
         let rgb = (0..frames).flat_map(|frame| all.frame(frame * stride)).copied().collect();
         Ok(Frames { count: frames, rgb, ..all })
     }
-
-    /// Which episode of the split a clip's name means.
-    pub fn place(&self, name: &Name) -> Result<usize> {
-        (0..self.count()).find(|place| self.name(*place) == name.source).context("an episode of the split")
-    }
 }
 
 /// Two datasets whose episodes belong together one by one.
@@ -135,6 +130,15 @@ impl Datasets {
                    with the n-th of the other"
             );
         }
+        for place in 0..a {
+            let [first, second] = [&real, &generated].map(|episodes| episodes.episode(place).frames());
+            if first != second {
+                bail!(
+                    "{} has {first} frames, its counterpart {second}; cut both to the same length",
+                    real.name(place)
+                );
+            }
+        }
         let (names, broken) = real.names();
         Ok(Self { both: [real, generated], names, broken })
     }
@@ -151,11 +155,10 @@ impl Pairs for Datasets {
 
     fn read(&mut self, index: usize) -> Result<Pair> {
         let name = &self.names[index];
-        let place = self.both[0].place(name)?;
         let [real, generated] = &self.both;
         Ok(Pair {
-            real: video(&real.read(place, name.start)?).context("the first dataset")?,
-            generated: video(&generated.read(place, name.start)?).context("the second dataset")?,
+            real: video(&real.read(name.place, name.start)?).context("the first dataset")?,
+            generated: video(&generated.read(name.place, name.start)?).context("the second dataset")?,
         })
     }
 }

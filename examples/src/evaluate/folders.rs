@@ -59,7 +59,16 @@ impl Folders {
         if real < self.frames {
             bail!("{real} frames, clips of {} wanted; choose a smaller --frames", self.frames);
         }
-        let clips = starts(real, self.frames).map(|start| Name { source: name.to_string(), start });
+        if let [Source::Pictures(a), Source::Pictures(b)] = &both {
+            let numbers = |files: &[PathBuf]| files.iter().map(|file| number_of(file)).collect::<Vec<_>>();
+            if numbers(a) != numbers(b) {
+                bail!(
+                    "the pictures have other numbers in one folder than in the other; they are compared in their order"
+                );
+            }
+        }
+        let place = self.sources.len();
+        let clips = starts(real, self.frames).map(|start| Name { source: name.to_string(), start, place });
         self.names.extend(clips);
         self.sources.insert(name.to_string(), both);
         Ok(())

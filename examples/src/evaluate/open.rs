@@ -9,6 +9,7 @@ use crate::evaluate::episodes::{Datasets, Episodes, Look, Sides};
 use crate::evaluate::folders::Folders;
 use crate::evaluate::pair::Pairs;
 use crate::evaluate::rollouts::{Continue, Rollouts, Told, checkpoint};
+use crate::lam::model::same_folder;
 use crate::rollout::origin::Origin;
 use crate::sources::{generator, robodesk};
 
@@ -33,6 +34,12 @@ impl Opened {
     pub fn of(args: &EvaluateArgs, device: &Device) -> Result<Self> {
         let given = args.real.clone();
         let real = given.clone().unwrap_or_else(robodesk);
+        if args.generated.is_some() && (args.actions.is_some() || args.guidance.is_some()) {
+            bail!("--actions, --guidance: belong to the rollouts of a --checkpoint; leave them out");
+        }
+        if args.generated.is_none() && args.size.is_some() {
+            bail!("--size: a checkpoint has its own size; leave it out");
+        }
         let Some(generated) = &args.generated else {
             if given.is_some() && args.checkpoint.is_none() {
                 bail!(
@@ -53,8 +60,11 @@ impl Opened {
         let pairs: Box<dyn Pairs> = match [&real, generated].map(|folder| EvaluateArgs::is_dataset(folder)) {
             [true, true] => {
                 let open =
-                    |folder| Episodes::open(LeRobot::open(folder)?, &args.split, look(args, Region::FULL));
+                    |folder| Episodes::open(LeRobot::open(folder)?, args.split(), look(args, Region::FULL));
                 Box::new(Datasets::new(open(&real)?, open(generated)?)?)
+            }
+            [false, false] if args.split.is_some() || args.camera.is_some() => {
+                bail!("--split, --camera: folders of videos have none; leave them out")
             }
             [false, false] => Box::new(Folders::open(&real, generated, args.frames, args.size)?),
             _ => bail!(
@@ -71,9 +81,9 @@ impl Opened {
         let origin = Origin::run(folder, None)?;
         let trained = origin.usual.clip_options();
         let (data, region) = match &args.real {
-            None => (robodesk(), trained.region),
             // The cut-out belongs to the pictures it was chosen for.
-            Some(data) => (data.clone(), Region::FULL),
+            Some(data) if !same_folder(data, &robodesk()) => (data.clone(), Region::FULL),
+            _ => (robodesk(), trained.region),
         };
         let look =
             Look { sides: Sides::AtMost(trained.store), stride: trained.frame_stride, ..look(args, region) };
@@ -81,14 +91,20 @@ impl Opened {
             Some(space) if space.codebook.is_some() => Told::Own,
             _ => Told::Nothing,
         });
-        let how =
-            Continue { given: args.given, told, guidance: args.guidance, seed: args.seed, batch: BATCH };
+        let how = Continue {
+            given: args.given,
+            told,
+            guidance: args.guidance,
+            seed: args.seed,
+            batch: BATCH,
+            most: args.clips.unwrap_or(usize::MAX),
+        };
         if how.given == 0 {
             bail!("--given 0: a model continues at least one frame");
         }
-        let episodes = Episodes::open(LeRobot::open(&data)?, &args.split, look)?;
+        let episodes = Episodes::open(LeRobot::open(&data)?, args.split(), look)?;
         let rollouts = Rollouts::new(episodes, origin, how, device)?;
-        let real = format!("{}, split {}", data.display(), args.split);
+        let real = format!("{}, split {}", data.display(), args.split());
         Ok(Self { generated: rollouts.describe(), pairs: Box::new(rollouts), real })
     }
 }

@@ -16,37 +16,37 @@ pub struct FrameTable {
 }
 
 impl FrameTable {
-    /// `frames.csv` in the folder.
+    /// `frames.csv` in the folder, with a column for LPIPS where it is measured.
     ///
     /// # Errors
     /// The disk's.
-    pub fn create(folder: &RunFolder, given: usize) -> Result<Self> {
+    pub fn create(folder: &RunFolder, given: usize, lpips: bool) -> Result<Self> {
         use ColumnKind::{Doubles, Integers, Texts};
         let mut columns = vec![Column::new("clip", Texts), Column::new("start", Integers)];
         columns.push(Column::new("frame", Integers));
-        columns.extend(["mse", "psnr", "ssim", "lpips"].map(|name| Column::new(name, Doubles)));
+        columns.extend(["mse", "psnr", "ssim"].map(|name| Column::new(name, Doubles)));
+        columns.extend(lpips.then(|| Column::new("lpips", Doubles)));
         let table = ColumnWriter::create(&folder.path("frames.csv"), &columns, &[])?;
         Ok(Self { table, given })
     }
 
-    /// A clip's frames; LPIPS is NaN where it was left out.
+    /// A clip's frames.
     ///
     /// # Errors
     /// The disk's.
     pub fn write(&mut self, name: &Name, scores: &ClipScores) -> Result<()> {
         let count = scores.mse.len();
-        let lpips = scores.lpips.clone().unwrap_or_else(|| vec![f64::NAN; count]);
         let frames = (0..count).map(|frame| (self.given + frame) as i64).collect();
-        self.table.write_rows(vec![
+        let mut cells = vec![
             Cells::Texts(vec![name.source.clone(); count]),
             Cells::Integers(vec![name.start as i64; count]),
             Cells::Integers(frames),
             Cells::Doubles(scores.mse.clone()),
             Cells::Doubles(scores.psnr.clone()),
             Cells::Doubles(scores.ssim.clone()),
-            Cells::Doubles(lpips),
-        ])?;
-        Ok(())
+        ];
+        cells.extend(scores.lpips.clone().map(Cells::Doubles));
+        Ok(self.table.write_rows(cells)?)
     }
 
     /// Completes the file.
@@ -138,7 +138,7 @@ pub fn write_json(
         "protocol": report.protocol,
         "clips": report.clips,
         "frames": report.psnr.count(),
-        "psnr": report.psnr.mean(),
+        "psnr": report.decibels(),
         "psnr_pooled": report.psnr_pooled,
         "ssim": report.ssim.mean(),
         "lpips": report.lpips.as_ref().and_then(Curve::mean),

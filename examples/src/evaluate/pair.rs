@@ -20,6 +20,8 @@ pub struct Name {
     pub source: String,
     /// First frame.
     pub start: usize,
+    /// Number of the source among its kind.
+    pub place: usize,
 }
 
 impl std::fmt::Display for Name {

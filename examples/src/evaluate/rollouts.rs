@@ -53,6 +53,8 @@ pub struct Continue {
     pub seed: u64,
     /// Clips continued at once.
     pub batch: usize,
+    /// Clips that are wanted, from the first.
+    pub most: usize,
 }
 
 /// Clips of a split, each beside its rollout.
@@ -96,7 +98,18 @@ impl Rollouts {
             seed: how.seed,
             history: HistoryUse::WhenExact,
         };
-        let (names, broken) = episodes.names();
+        let (mut names, broken) = episodes.names();
+        names.truncate(how.most);
+        if how.told == Told::Other && names.len() < 2 {
+            bail!(
+                "--actions other: takes the actions of another clip, and there is no other; give more clips"
+            );
+        }
+        if how.told == Told::Nothing && how.guidance.is_some() {
+            bail!(
+                "--guidance: there are no actions to be guided towards; leave it out, or give --actions own"
+            );
+        }
         let device = device.clone();
         Ok(Self { episodes, names, broken, origin, model, how, config, device, ready: BTreeMap::new() })
     }
@@ -114,9 +127,8 @@ impl Rollouts {
 
     fn clip(&self, index: usize) -> Result<Clip> {
         let name = &self.names[index];
-        let place = self.episodes.place(name)?;
-        let frames = self.episodes.read(place, name.start)?;
-        Ok(Clip { frames, actions: Vec::new(), action_dim: 0, episode: place as u64, start: name.start })
+        let frames = self.episodes.read(name.place, name.start)?;
+        Ok(Clip { frames, actions: Vec::new(), action_dim: 0, episode: name.place as u64, start: name.start })
     }
 
     /// The clips behind `index`, as many as are continued at once.

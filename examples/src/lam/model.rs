@@ -94,7 +94,8 @@ pub fn region_of(values: &[f64]) -> Result<Region> {
     Ok(Region { top, left, height, width })
 }
 
-fn same_folder(a: &Path, b: &Path) -> bool {
+/// Whether both paths lead to one folder.
+pub fn same_folder(a: &Path, b: &Path) -> bool {
     matches!((a.canonicalize(), b.canonicalize()), (Ok(a), Ok(b)) if a == b)
 }
 

@@ -83,9 +83,9 @@ fn parse(bytes: &[u8]) -> std::result::Result<Moments, String> {
     let (count_shape, count) = numbers("n", Dtype::I64, 1)?;
     let (mean_shape, mean) = numbers("mean", Dtype::F64, 1)?;
     let (m2_shape, m2) = numbers("M2", Dtype::F64, 2)?;
-    if count_shape != [1] || m2_shape != [mean_shape[0], mean_shape[0]] {
+    if count_shape != [1] || mean_shape == [0] || m2_shape != [mean_shape[0], mean_shape[0]] {
         return Err(format!(
-            "`n`, `mean` and `M2` have shapes {count_shape:?}, {mean_shape:?} and {m2_shape:?}, expected [1], [D] and [D, D]"
+            "`n`, `mean` and `M2` have shapes {count_shape:?}, {mean_shape:?} and {m2_shape:?}, expected [1], [D] and [D, D], D at least 1"
         ));
     }
     let count = i64::from_le_bytes(count[0]);
