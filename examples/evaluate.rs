@@ -58,9 +58,6 @@ fn main() -> Result<()> {
     if count == 0 {
         bail!("there is no clip to score; {}", last(&left_out));
     }
-    if count == 1 && !args.no_fvd {
-        bail!("1 clip: FVD compares sets of at least two; give more clips or --no-fvd");
-    }
     let given = evaluator.protocol().given;
     let mut scores = Scores::new(evaluator.protocol().clone());
     let mut frames = FrameTable::create(&folder, given, args.lpips.is_some())?;

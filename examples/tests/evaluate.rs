@@ -155,7 +155,7 @@ fn clips_of_different_sizes_and_a_lone_survivor_still_give_a_report() {
     assert!(report["fvd"].is_null() && told.contains("needs two clips"), "{told}");
     std::fs::rename(generated.join("wide/frame_3.png"), generated.join("wide/frame_99.png"))
         .expect("renamed");
-    fails(&root.path().join("none"), &arguments, &["other numbers", "no clip"]);
+    fails(&root.path().join("none"), &arguments, &["other numbers", "no clip could be scored"]);
 }
 
 #[test]
@@ -172,11 +172,9 @@ fn wrong_input_is_refused_with_the_next_step() {
     fails(&out, &[empty, empty], &["no videos here", ".mp4"]);
     fails(&out, &[robodesk, robodesk, "--given", "16"], &["no frame is left"]);
     fails(&out, &[robodesk, robodesk, "--split", "nowhere"], &["nowhere"]);
-    fails(
-        &out,
-        &[robodesk, robodesk, "--frames", "8", "--clips", "2"],
-        &["frames", "at least 9", "--budget"],
-    );
+    fails(&out, &[robodesk, robodesk, "--frames", "9"], &["at least 9 frames", "--no-fvd"]);
+    let long = [robodesk, robodesk, "--frames", "32", "--budget", "100"];
+    fails(&out, &long, &["no clip", "episode 599: 16 frames"]);
     fails(
         &out,
         &["--lpips", "alex=missing.safetensors"],
