@@ -14,6 +14,7 @@ use cola_examples::download;
 use cola_examples::evaluate::args::EvaluateArgs;
 use cola_examples::evaluate::open::Opened;
 use cola_examples::evaluate::outcome::{FrameTable, plot, table, write_json};
+use cola_examples::evaluate::pair::Listing;
 use cola_examples::evaluate::pictures::Extremes;
 use cola_examples::folder::RunFolder;
 use cola_metrics::{Evaluator, I3d, Lpips, Protocol, Scores};
@@ -48,9 +49,8 @@ fn main() -> Result<()> {
     println!("output     {folder}");
 
     let pairs = &mut opened.pairs;
-    let names = pairs.names().to_vec();
+    let Listing { names, broken: mut left_out } = pairs.listing().clone();
     let count = args.clips.unwrap_or(names.len()).min(names.len());
-    let mut left_out = pairs.broken().to_vec();
     for (source, reason) in &left_out {
         eprintln!("{source} is left out: {reason}");
     }

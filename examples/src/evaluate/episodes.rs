@@ -5,7 +5,7 @@ use std::ops::Range;
 use anyhow::{Context, Result, bail};
 use cola_data::{Episode, EpisodeVideo, Frames, LeRobot, Region, View};
 
-use crate::evaluate::pair::{Name, Pair, Pairs, starts, video};
+use crate::evaluate::pair::{Listing, Name, Pair, Pairs, starts, video};
 
 /// The clips of one split as a camera sees them.
 pub struct Episodes {
@@ -56,8 +56,8 @@ impl Episodes {
     }
 
     /// Every whole clip, one after the other; episodes that are too short are told.
-    pub fn names(&self) -> (Vec<Name>, Vec<(String, String)>) {
-        let (mut names, mut broken) = (Vec::new(), Vec::new());
+    pub fn listing(&self) -> Listing {
+        let Listing { mut names, mut broken } = Listing::default();
         for place in 0..self.split.len() {
             let (source, total) = (self.name(place), self.episode(place).frames());
             let length = self.length();
@@ -68,7 +68,7 @@ impl Episodes {
             }
             names.extend(starts(total, length).map(|start| Name { source: source.clone(), start, place }));
         }
-        (names, broken)
+        Listing { names, broken }
     }
 
     /// Episodes of the split.
@@ -113,8 +113,7 @@ impl Episodes {
 /// Two datasets whose episodes belong together one by one.
 pub struct Datasets {
     both: [Episodes; 2],
-    names: Vec<Name>,
-    broken: Vec<(String, String)>,
+    listing: Listing,
 }
 
 impl Datasets {
@@ -139,22 +138,18 @@ impl Datasets {
                 );
             }
         }
-        let (names, broken) = real.names();
-        Ok(Self { both: [real, generated], names, broken })
+        let listing = real.listing();
+        Ok(Self { both: [real, generated], listing })
     }
 }
 
 impl Pairs for Datasets {
-    fn names(&self) -> &[Name] {
-        &self.names
-    }
-
-    fn broken(&self) -> &[(String, String)] {
-        &self.broken
+    fn listing(&self) -> &Listing {
+        &self.listing
     }
 
     fn read(&mut self, index: usize) -> Result<Pair> {
-        let name = &self.names[index];
+        let name = &self.listing.names[index];
         let [real, generated] = &self.both;
         Ok(Pair {
             real: video(&real.read(name.place, name.start)?).context("the first dataset")?,

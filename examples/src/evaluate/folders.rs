@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail};
 use cola_data::{Crop, Frames, Region, VideoFile, View, resize};
 
-use crate::evaluate::pair::{Name, Pair, Pairs, starts, video};
+use crate::evaluate::pair::{Listing, Name, Pair, Pairs, starts, video};
 
 const VIDEOS: [&str; 3] = ["mp4", "mov", "m4v"];
 const PICTURES: [&str; 3] = ["png", "jpg", "jpeg"];
@@ -14,8 +14,7 @@ const PICTURES: [&str; 3] = ["png", "jpg", "jpeg"];
 /// Videos that two folders share by name: files, or folders of numbered pictures.
 pub struct Folders {
     sources: BTreeMap<String, [Source; 2]>,
-    names: Vec<Name>,
-    broken: Vec<(String, String)>,
+    listing: Listing,
     frames: usize,
     /// Height and width that both are brought to; their own without it.
     size: Option<(usize, usize)>,
@@ -34,8 +33,7 @@ impl Folders {
     /// A folder that cannot be listed, or that has no video at all.
     pub fn open(real: &Path, generated: &Path, frames: usize, size: Option<(usize, usize)>) -> Result<Self> {
         let [real_videos, generated_videos] = [listed(real)?, listed(generated)?];
-        let mut folders =
-            Self { sources: BTreeMap::new(), names: Vec::new(), broken: Vec::new(), frames, size };
+        let mut folders = Self { sources: BTreeMap::new(), listing: Listing::default(), frames, size };
         let all: BTreeSet<&String> = real_videos.keys().chain(generated_videos.keys()).collect();
         for name in all {
             let opened = match (real_videos.get(name), generated_videos.get(name)) {
@@ -45,7 +43,7 @@ impl Folders {
             };
             match opened.and_then(|both| folders.cut(name, both)) {
                 Ok(()) => {}
-                Err(error) => folders.broken.push((name.clone(), format!("{error:#}"))),
+                Err(error) => folders.listing.broken.push((name.clone(), format!("{error:#}"))),
             }
         }
         Ok(folders)
@@ -69,23 +67,19 @@ impl Folders {
         }
         let place = self.sources.len();
         let clips = starts(real, self.frames).map(|start| Name { source: name.to_string(), start, place });
-        self.names.extend(clips);
+        self.listing.names.extend(clips);
         self.sources.insert(name.to_string(), both);
         Ok(())
     }
 }
 
 impl Pairs for Folders {
-    fn names(&self) -> &[Name] {
-        &self.names
-    }
-
-    fn broken(&self) -> &[(String, String)] {
-        &self.broken
+    fn listing(&self) -> &Listing {
+        &self.listing
     }
 
     fn read(&mut self, index: usize) -> Result<Pair> {
-        let name = &self.names[index];
+        let name = &self.listing.names[index];
         let [real, generated] = &self.sources[&name.source];
         let read = |source: &Source| video(&source.read(name.start, self.frames, self.size)?);
         Ok(Pair { real: read(real)?, generated: read(generated)? })

@@ -30,13 +30,19 @@ impl std::fmt::Display for Name {
     }
 }
 
+/// Clips that there are, and sources that give none.
+#[derive(Clone, Debug, Default)]
+pub struct Listing {
+    /// Every pair in order.
+    pub names: Vec<Name>,
+    /// What is known to be unreadable before anything is decoded: its name and why.
+    pub broken: Vec<(String, String)>,
+}
+
 /// Clips and their counterparts, read one pair after the other.
 pub trait Pairs {
-    /// Every pair in order.
-    fn names(&self) -> &[Name];
-
-    /// What is known to be unreadable already: its name and why.
-    fn broken(&self) -> &[(String, String)];
+    /// What there is to read.
+    fn listing(&self) -> &Listing;
 
     /// Pair `index`.
     ///

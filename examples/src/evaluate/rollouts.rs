@@ -14,7 +14,7 @@ use cola_weights::Hub;
 
 use crate::args::checkpoint_at;
 use crate::evaluate::episodes::Episodes;
-use crate::evaluate::pair::{Name, Pair, Pairs};
+use crate::evaluate::pair::{Listing, Pair, Pairs};
 use crate::rollout::model::Model;
 use crate::rollout::origin::Origin;
 
@@ -60,8 +60,7 @@ pub struct Continue {
 /// Clips of a split, each beside its rollout.
 pub struct Rollouts {
     episodes: Episodes,
-    names: Vec<Name>,
-    broken: Vec<(String, String)>,
+    listing: Listing,
     origin: Origin,
     model: Model,
     how: Continue,
@@ -98,9 +97,9 @@ impl Rollouts {
             seed: how.seed,
             history: HistoryUse::WhenExact,
         };
-        let (mut names, broken) = episodes.names();
-        names.truncate(how.most);
-        if how.told == Told::Other && names.len() < 2 {
+        let mut listing = episodes.listing();
+        listing.names.truncate(how.most);
+        if how.told == Told::Other && listing.names.len() < 2 {
             bail!(
                 "--actions other: takes the actions of another clip, and there is no other; give more clips"
             );
@@ -111,7 +110,7 @@ impl Rollouts {
             );
         }
         let device = device.clone();
-        Ok(Self { episodes, names, broken, origin, model, how, config, device, ready: BTreeMap::new() })
+        Ok(Self { episodes, listing, origin, model, how, config, device, ready: BTreeMap::new() })
     }
 
     /// What the model is told, in words, for the report.
@@ -126,14 +125,14 @@ impl Rollouts {
     }
 
     fn clip(&self, index: usize) -> Result<Clip> {
-        let name = &self.names[index];
+        let name = &self.listing.names[index];
         let frames = self.episodes.read(name.place, name.start)?;
         Ok(Clip { frames, actions: Vec::new(), action_dim: 0, episode: name.place as u64, start: name.start })
     }
 
     /// The clips behind `index`, as many as are continued at once.
     fn make(&mut self, index: usize) -> Result<()> {
-        let count = self.names.len();
+        let count = self.listing.names.len();
         let (mut clips, mut indices, mut tellers) = (Vec::new(), Vec::new(), Vec::new());
         for at in index..(index + self.how.batch.max(1)).min(count) {
             let partner = match self.how.told {
@@ -183,12 +182,8 @@ impl Rollouts {
 }
 
 impl Pairs for Rollouts {
-    fn names(&self) -> &[Name] {
-        &self.names
-    }
-
-    fn broken(&self) -> &[(String, String)] {
-        &self.broken
+    fn listing(&self) -> &Listing {
+        &self.listing
     }
 
     fn read(&mut self, index: usize) -> Result<Pair> {
