@@ -10,7 +10,7 @@ use crate::Golden;
 pub enum Tolerance {
     /// So many times the file's own float32 noise of this tensor (`f32_vs_f64` in the metadata).
     Noise(f64),
-    /// Largest absolute difference.
+    /// Largest absolute difference; a stored infinity wants the same one.
     Absolute(f64),
     /// Largest difference divided by the stored tensor's largest magnitude.
     Relative(f64),
@@ -48,8 +48,9 @@ impl Golden {
         };
         let (mut worst, mut place) = (0f64, 0);
         for (index, (a, b)) in expected.iter().zip(&found).enumerate() {
-            // Equal infinities agree; their difference would be NaN.
-            let difference = if a == b { 0.0 } else { (a - b).abs() };
+            // Equal infinities agree where no tolerance grows with them; their difference would be NaN.
+            let equal = a == b && matches!(tolerance, Tolerance::Absolute(_));
+            let difference = if equal { 0.0 } else { (a - b).abs() };
             let difference = if difference.is_finite() { difference } else { f64::INFINITY };
             if difference > worst {
                 (worst, place) = (difference, index);

@@ -74,7 +74,10 @@ fn a_stored_value_that_is_no_number_fails_too() -> Result<()> {
             for tolerance in [Tolerance::Absolute(1.0), Tolerance::Relative(1.0)] {
                 let golden = reference();
                 golden.compare(name, &Tensor::new(&[1.0, found], &DEVICE)?, tolerance)?;
-                assert!(verdict(golden).is_some(), "{name}, found {found}, {tolerance:?}");
+                // The same infinity is what some files hold: the PSNR of equal frames.
+                let same = name == "output.infinite" && found == f32::INFINITY;
+                let agrees = same && matches!(tolerance, Tolerance::Absolute(_));
+                assert_eq!(verdict(golden).is_none(), agrees, "{name}, found {found}, {tolerance:?}");
             }
         }
     }
