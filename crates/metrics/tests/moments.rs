@@ -138,7 +138,7 @@ fn written(count: i64, mean: &[f64], m2: &[f64]) -> Vec<u8> {
     let tensors = [
         ("n", TensorView::new(Dtype::I64, vec![1], &n).unwrap()),
         ("mean", TensorView::new(Dtype::F64, vec![width], &mean).unwrap()),
-        ("M2", TensorView::new(Dtype::F64, vec![width, m2.len() / 8 / width], &m2).unwrap()),
+        ("M2", TensorView::new(Dtype::F64, vec![width, m2.len() / 8 / width.max(1)], &m2).unwrap()),
     ];
     serialize(tensors, None).unwrap()
 }

@@ -57,6 +57,16 @@ fn any_number_of_workers_merged_equals_one() {
 }
 
 #[test]
+fn a_short_curve_takes_in_a_longer_one_whole() {
+    let [mut short, mut long] = [Curve::default(), Curve::default()];
+    short.add(&[1.0]);
+    long.add(&[3.0, 5.0, 7.0]);
+    short.merge(&long);
+    let means: Vec<f64> = short.by_frame().filter_map(|tally| tally.mean()).collect();
+    assert_eq!((means, short.by_clip().mean()), (vec![2.0, 5.0, 7.0], Some(3.0)));
+}
+
+#[test]
 fn curves_are_means_by_frame_over_the_clips_that_reach_it() {
     let report = scored(0..8).finish().unwrap();
     let counts: Vec<u64> = report.psnr.by_frame().map(|tally| tally.count()).collect();
