@@ -188,7 +188,7 @@ impl I3d {
     /// - returns `(B, 400)` in the network's dtype
     ///
     /// # Errors
-    /// Another shape or range, NaN, too few frames; tensor arithmetic.
+    /// Another shape or range, NaN, too few frames, an input that tracks gradients, which would end here; tensor arithmetic.
     pub fn logits(&self, input: &Tensor) -> Result<Tensor> {
         let clips = checked(input)?;
         let rows = (0..clips)
@@ -217,7 +217,7 @@ impl I3d {
     }
 
     fn placed(&self, input: &Tensor) -> candle_core::Result<Tensor> {
-        input.detach().to_dtype(self.dtype)?.to_device(&self.device)?.contiguous()
+        input.to_dtype(self.dtype)?.to_device(&self.device)?.contiguous()
     }
 
     fn forward(
@@ -259,6 +259,12 @@ fn long_enough(frames: usize) -> Result<()> {
 
 /// How many clips. Not-a-number would go through: ReLU makes zero of it.
 fn checked(input: &Tensor) -> Result<usize> {
+    if input.track_op() {
+        return Err(Error::Layout {
+            found: "a tensor that tracks gradients".into(),
+            expected: "a detached one: I3D passes no gradient on".into(),
+        });
+    }
     let shape = match input.dims5() {
         Ok((clips, 3, frames, 224, 224)) if clips > 0 && input.dtype().is_float() => Some((clips, frames)),
         _ => None,

@@ -53,6 +53,15 @@ fn eight_frames_are_too_few() {
 }
 
 #[test]
+fn an_input_that_tracks_gradients_is_refused_and_a_detached_one_is_not() {
+    let i3d = build(constant()).unwrap();
+    let tracked = candle_core::Var::from_tensor(&input(9, 0.0)).unwrap();
+    let error = i3d.logits(tracked.as_tensor()).unwrap_err();
+    assert!(error.to_string().contains("tracks gradients"), "{error}");
+    assert!(i3d.logits(&tracked.as_tensor().detach()).is_ok());
+}
+
+#[test]
 fn grey_clips_are_refused() {
     let clip = Video::from_u8([9, 1, 16, 16], vec![0; 9 * 256]).unwrap();
     let error = Fit::Crop.input(&clip).unwrap_err();
