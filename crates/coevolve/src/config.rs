@@ -6,8 +6,8 @@ mod presets;
 mod text;
 
 use cola_data::{ClipOptions, CropConfig, LoaderConfig, Region};
-use cola_dit_world::{CodecConfig, DitConfig};
-use cola_flow::TimeConfig;
+use cola_dit_world::{CodecConfig, DitConfig, HistoryUse, RolloutConfig};
+use cola_flow::{SamplerConfig, TimeConfig};
 use cola_lam::LamConfig;
 use cola_nn::Compute;
 use serde::{Deserialize, Serialize};
@@ -232,6 +232,19 @@ impl ExperimentConfig {
             frame_stride: self.data.frame_stride,
             region: self.data.region,
             store: self.data.store,
+        }
+    }
+
+    /// How clips are continued: windows as trained, the evaluation's Euler steps, the run's seed.
+    pub fn rollout(&self, guidance: f64) -> RolloutConfig {
+        RolloutConfig {
+            sampler: SamplerConfig { steps: self.evaluation.steps, guidance },
+            time: self.flow.time,
+            window: self.data.frames,
+            context: self.flow.given_max,
+            fps: self.data.fps,
+            seed: self.seed,
+            history: HistoryUse::WhenExact,
         }
     }
 

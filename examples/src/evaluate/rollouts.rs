@@ -7,7 +7,7 @@ use anyhow::{Result, anyhow, bail};
 use candle_core::{Device, Tensor};
 use clap::ValueEnum;
 use cola_data::{Batch, Clip, collate};
-use cola_dit_world::{HistoryUse, RolloutConfig};
+use cola_dit_world::RolloutConfig;
 use cola_flow::SamplerConfig;
 use cola_metrics::Video;
 use cola_weights::Hub;
@@ -88,15 +88,7 @@ impl Rollouts {
             Told::Nothing => 1.0,
             _ => how.guidance.unwrap_or(usual.evaluation.guidance),
         };
-        let config = RolloutConfig {
-            sampler: SamplerConfig { steps: usual.evaluation.steps, guidance },
-            time: usual.flow.time,
-            window: usual.data.frames,
-            context: usual.flow.given_max,
-            fps: usual.data.fps,
-            seed: how.seed,
-            history: HistoryUse::WhenExact,
-        };
+        let config = RolloutConfig { seed: how.seed, ..usual.rollout(guidance) };
         let mut listing = episodes.listing();
         listing.names.truncate(how.most);
         if how.told == Told::Other && listing.names.len() < 2 {

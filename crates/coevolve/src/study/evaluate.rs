@@ -6,8 +6,6 @@
 
 use candle_core::{D, DType, Device, Tensor};
 use cola_data::ClipSource;
-use cola_dit_world::{HistoryUse, RolloutConfig};
-use cola_flow::SamplerConfig;
 use cola_lam::{CodebookUsage, Usage};
 use serde::Serialize;
 
@@ -150,15 +148,7 @@ fn compare(
     given: usize,
     tick: &mut dyn FnMut(),
 ) -> Result<(Errors, Pictures), Error> {
-    let rollout = RolloutConfig {
-        sampler: SamplerConfig { steps: config.evaluation.steps, guidance },
-        time: config.flow.time,
-        window: config.data.frames,
-        context: config.flow.given_max,
-        fps: config.data.fps,
-        seed: config.seed,
-        history: HistoryUse::WhenExact,
-    };
+    let rollout = config.rollout(guidance);
     let (actions, _) = clips.actions(system, config.data.frames)?;
     let others = shuffled(&actions)?;
     let mut rows: [Vec<Vec<f64>>; 4] = Default::default();
