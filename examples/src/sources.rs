@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use anyhow::Result;
 use cola_coevolve::ExperimentConfig;
-use cola_data::{ClipOptions, ClipSource, DrawnConfig, DrawnWorld, EpisodeClips, LeRobot};
+use cola_data::{ClipOptions, ClipSource, Dataset, DrawnConfig, DrawnWorld, EpisodeClips, OpenOptions};
 use cola_report::Progress;
 
 /// The shipped RoboDesk clips.
@@ -22,9 +22,9 @@ pub fn generator() -> PathBuf {
 ///
 /// # Errors
 /// A dataset that is damaged or too short for the clips.
-pub fn decode(dataset: &LeRobot, split: &str, options: &ClipOptions) -> Result<EpisodeClips> {
+pub fn decode(dataset: &dyn Dataset, split: &str, options: &ClipOptions) -> Result<EpisodeClips> {
     let mut bar: Option<Progress> = None;
-    let clips = EpisodeClips::load(dataset, split, options, &mut |done, total| {
+    let clips = EpisodeClips::load(dataset, &dataset.split(split)?, options, &mut |done, total| {
         bar.get_or_insert_with(|| Progress::start(&format!("decode {split}"), total as u64, 0))
             .tick(done as u64, "frames");
     })?;
@@ -50,14 +50,14 @@ impl Sources {
     /// # Errors
     /// A dataset that is missing, damaged, or too short for the clips.
     pub fn lerobot(root: &Path, config: &ExperimentConfig) -> Result<Self> {
-        let dataset = LeRobot::open(root)?;
+        let dataset = cola_data::open(root, &OpenOptions::default())?;
         // What is missing is said before minutes of decoding.
         for split in ["train", &config.evaluation.split] {
             dataset.split(split)?;
         }
         let options = config.clip_options();
-        let train = decode(&dataset, "train", &options)?;
-        let held_out = decode(&dataset, &config.evaluation.split, &options)?;
+        let train = decode(&*dataset, "train", &options)?;
+        let held_out = decode(&*dataset, &config.evaluation.split, &options)?;
         let long = held_out.with_frames(config.evaluation.horizon + 1)?;
         Ok(Self { train: Arc::new(train), held_out: Box::new(held_out), long: Box::new(long) })
     }

@@ -1,19 +1,13 @@
 //! The episodes of one split, decoded once and cut into clips.
 
-use std::collections::BTreeMap;
 use std::ops::Range;
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use crate::crop::{Crop, Region, resize};
-use crate::lerobot::{Episode, Rows};
-use crate::mp4::Track;
-use crate::video::Video;
-use crate::{Clip, ClipSource, Error, Frames, LeRobot};
-
-const MEND: &str = "correct `shape` or `names` of the video feature in meta/info.json";
+use crate::crop::Region;
+use crate::dataset::{Rows, Stretch};
+use crate::{Clip, ClipSource, Dataset, Error, Frames, View};
 
 /// Which clips are made of a split, and how small its frames are kept.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -29,6 +23,26 @@ pub struct ClipOptions {
     pub region: Region,
     /// Longest side kept, pixels: a longer side of the region is reduced to it (antialiased), each side on its own.
     pub store: usize,
+}
+
+impl ClipOptions {
+    /// What is kept of pictures of this height and width, or of pictures of many sizes.
+    ///
+    /// # Errors
+    /// A region that leaves the picture, a side of 0.
+    pub fn view(&self, size: Option<(usize, usize)>) -> Result<View, Error> {
+        if self.store == 0 {
+            return Err(Error::setting("store", 0, "at least 1 pixel"));
+        }
+        let (height, width) = match size {
+            Some((height, width)) => {
+                let crop = self.region.pixels(height, width)?;
+                ((crop.height as usize).min(self.store), (crop.width as usize).min(self.store))
+            }
+            None => (self.store, self.store),
+        };
+        Ok(View { region: self.region, height, width })
+    }
 }
 
 /// All windows of `frames` frames of a split's episodes; windows start at every frame.
@@ -50,49 +64,59 @@ struct Decoded {
     width: usize,
     /// One picture a frame, `(height, width, 3)`.
     pictures: Vec<Box<[u8]>>,
-    rows: Rows,
-    /// Index of the first episode in the data set.
-    first: u64,
+    /// Of each episode.
+    rows: Vec<Rows>,
+    /// Number of each episode in the data set.
+    numbers: Vec<usize>,
     /// The frames of each episode.
     episodes: Vec<Range<usize>>,
 }
 
 impl EpisodeClips {
-    /// Decodes the episodes of `split`.
+    /// Decodes these episodes, for example those of a [split](Dataset::split).
     ///
     /// `progress` hears how many frames are decoded, of how many.
     ///
     /// # Errors
-    /// Options that make no sense, a split or camera that is not there, files that are missing, damaged, not H.264 or
+    /// Options that make no sense, a camera or an episode that is not there, files that are missing, damaged or
     /// contradict the metadata, episodes that are all shorter than a clip.
     pub fn load(
-        dataset: &LeRobot,
-        split: &str,
+        dataset: &dyn Dataset,
+        episodes: &[usize],
         options: &ClipOptions,
         progress: &mut dyn FnMut(usize, usize),
     ) -> Result<Self, Error> {
-        let range = dataset.split(split)?;
         let camera = dataset.camera(options.camera.as_deref())?;
-        let (height, width) = dataset.picture(camera)?;
-        let view = options.region.pixels(height, width)?;
-        if options.store == 0 {
-            return Err(Error::setting("store", 0, "at least 1 pixel"));
-        }
-        let kept = ((view.height as usize).min(options.store), (view.width as usize).min(options.store));
-        let episodes = &dataset.episodes()[range.clone()];
+        let view = options.view(camera.size)?;
         let mut spans: Vec<Range<usize>> = Vec::with_capacity(episodes.len());
-        for episode in episodes {
+        for &episode in episodes {
+            let found = dataset.episodes().get(episode);
+            let expected = || format!("below {}", dataset.episodes().len());
+            let frames = found.ok_or_else(|| Error::setting("episode", episode, expected()))?.frames;
             let start = spans.last().map_or(0, |last| last.end);
-            spans.push(start..start + episode.frames());
+            spans.push(start..start + frames);
         }
         // Before the decoding, which takes long.
         windows(&spans, options.frames, options.frame_stride)?;
 
         let rows = dataset.rows(episodes)?;
-        let pictures = Pictures { dataset, camera, size: (height, width), view, kept };
-        let pictures = pictures.decode(episodes, &spans, &rows.times, progress)?;
-        let (height, width) = kept;
-        let decoded = Decoded { height, width, pictures, rows, first: range.start as u64, episodes: spans };
+        let stretches: Vec<Stretch> = episodes
+            .iter()
+            .zip(&spans)
+            .map(|(&episode, span)| Stretch { episode, frames: (0..span.len()).collect() })
+            .collect();
+        let mut pictures = vec![Box::default(); spans.last().map_or(0, |last| last.end)];
+        let (mut done, all) = (0, pictures.len());
+        progress(done, all);
+        dataset.read_many(&camera.key, &stretches, &view, &mut |decoded| {
+            pictures[spans[decoded.stretch].start + decoded.place] = decoded.rgb.into();
+            done += 1;
+            progress(done, all);
+            Ok(())
+        })?;
+        let View { height, width, .. } = view;
+        let numbers = episodes.to_vec();
+        let decoded = Decoded { height, width, pictures, rows, numbers, episodes: spans };
         Self::new(Arc::new(decoded), options.frames, options.frame_stride)
     }
 
@@ -122,6 +146,14 @@ impl EpisodeClips {
         self.span(episode_in_split).map(|span| span.len())
     }
 
+    /// Times and actions of an episode.
+    ///
+    /// # Errors
+    /// An episode that the split does not have.
+    pub fn rows(&self, episode_in_split: usize) -> Result<&Rows, Error> {
+        self.span(episode_in_split).map(|_| &self.decoded.rows[episode_in_split])
+    }
+
     /// `frames` frames of one episode from frame `start` on, with the same step between frames as the clips.
     ///
     /// The actions between two frames are those of all steps between them, one after the other: with a stride of `s`,
@@ -130,7 +162,7 @@ impl EpisodeClips {
     /// # Errors
     /// An episode that the split does not have, no frames, or more than the episode has after `start`.
     pub fn episode_clip(&self, episode_in_split: usize, start: usize, frames: usize) -> Result<Clip, Error> {
-        let Decoded { height, width, pictures, rows, first, .. } = &*self.decoded;
+        let Decoded { height, width, pictures, rows, numbers, .. } = &*self.decoded;
         let span = self.span(episode_in_split)?;
         let length = clip_length(frames, self.stride)?;
         if start.saturating_add(length) > span.len() {
@@ -139,12 +171,13 @@ impl EpisodeClips {
         }
         let at = span.start + start;
         let rgb = (0..frames).flat_map(|frame| &pictures[at + frame * self.stride]).copied().collect();
-        let actions = rows.actions[at * rows.action_dim..(at + length - 1) * rows.action_dim].to_vec();
+        let rows = &rows[episode_in_split];
+        let actions = rows.actions[start * rows.action_dim..(start + length - 1) * rows.action_dim].to_vec();
         Ok(Clip {
             frames: Frames { count: frames, height: *height, width: *width, rgb },
             actions,
             action_dim: rows.action_dim * self.stride,
-            episode: first + episode_in_split as u64,
+            episode: numbers[episode_in_split] as u64,
             start,
         })
     }
@@ -195,90 +228,4 @@ fn windows(episodes: &[Range<usize>], frames: usize, stride: usize) -> Result<Ve
         return Err(Error::ShortEpisode { found, expected: length, frames, stride });
     }
     Ok(before)
-}
-
-/// How the pictures of a split are read.
-struct Pictures<'a> {
-    dataset: &'a LeRobot,
-    camera: &'a str,
-    /// Height and width of the video.
-    size: (usize, usize),
-    /// Part of it that is kept.
-    view: Crop,
-    /// Height and width at which it is kept.
-    kept: (usize, usize),
-}
-
-/// A frame of the split that a video file holds.
-struct Wanted {
-    episode: usize,
-    /// Place among all frames of the split.
-    slot: usize,
-    /// Seconds in the file.
-    time: f64,
-}
-
-impl Pictures<'_> {
-    /// One picture for each frame of the split.
-    fn decode(
-        &self,
-        episodes: &[Episode],
-        spans: &[Range<usize>],
-        times: &[f64],
-        progress: &mut dyn FnMut(usize, usize),
-    ) -> Result<Vec<Box<[u8]>>, Error> {
-        let mut files: BTreeMap<PathBuf, Vec<Wanted>> = BTreeMap::new();
-        for (episode, span) in spans.iter().enumerate() {
-            // Reading the metadata made sure that every episode has every camera.
-            let video = episodes[episode].videos[self.camera];
-            let wanted = files.entry(self.dataset.video_file(self.camera, video.part)?).or_default();
-            wanted.extend(span.clone().map(|slot| Wanted { episode, slot, time: video.from + times[slot] }));
-        }
-        let mut pictures = vec![Box::default(); times.len()];
-        let mut done = 0;
-        progress(done, times.len());
-        for (file, wanted) in files {
-            let video = Video::new(Track::open(&file)?, self.size, MEND);
-            let slots = self.slots(&video, episodes, spans, &wanted)?;
-            let frames: Vec<usize> = slots.keys().copied().collect();
-            let keep =
-                |picture: Frames| Ok(resize(&picture, &self.view, self.kept.0, self.kept.1)?.rgb.into());
-            video.stream(&frames, self.kept.0 * self.kept.1 * 3, keep, |frame, picture| {
-                pictures[slots[&frame]] = picture;
-                done += 1;
-                progress(done, times.len());
-                Ok::<(), Error>(())
-            })?;
-        }
-        Ok(pictures)
-    }
-
-    /// Frame of the video -> place in the split.
-    fn slots(
-        &self,
-        video: &Video,
-        episodes: &[Episode],
-        spans: &[Range<usize>],
-        wanted: &[Wanted],
-    ) -> Result<BTreeMap<usize, usize>, Error> {
-        // Times in the rows are 32-bit and writers add up rounded durations; a tenth of a frame still leaves no doubt.
-        let tolerance = (0.1 / self.dataset.info().fps).max(1e-4);
-        let mut slots = BTreeMap::new();
-        for &Wanted { episode, slot, time } in wanted {
-            let nearest = video.nearest(time);
-            let close = nearest.filter(|(_, shown)| (shown - time).abs() <= tolerance);
-            // A picture that two rows claim cannot belong to both.
-            if close.is_none_or(|(frame, _)| slots.insert(frame, slot).is_some()) {
-                return Err(Error::FrameTime {
-                    file: video.track().file.clone(),
-                    episode: episodes[episode].index,
-                    frame: slot - spans[episode].start,
-                    found: nearest.map(|(_, shown)| shown),
-                    expected: time,
-                    tolerance,
-                });
-            }
-        }
-        Ok(slots)
-    }
 }

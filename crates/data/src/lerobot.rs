@@ -2,27 +2,37 @@
 
 mod episode;
 mod info;
+mod pictures;
 mod rows;
 mod table;
 
-use std::ops::Range;
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
 
-pub use episode::{Episode, Part, VideoSpan};
+use episode::{EpisodeRow, Part};
 pub use info::{Feature, Info};
-pub(crate) use rows::Rows;
+use pictures::Pictures;
 
-use crate::Error;
+use crate::dataset::{Camera, Dataset, Decoded, Episode, Rows, Stretch};
+use crate::video::Video;
+use crate::{Error, Format, Frames, View};
 
 /// A LeRobot v3.0 data set whose metadata have been read and checked.
-///
-/// Pictures and rows stay on disk until [`EpisodeClips::load`](crate::EpisodeClips::load).
-#[derive(Clone, Debug)]
 pub struct LeRobot {
     root: PathBuf,
     info: Info,
+    table: Vec<EpisodeRow>,
     episodes: Vec<Episode>,
+    cameras: Vec<Camera>,
+    /// Times of the rows of episodes that have been asked for: pictures are found by them.
+    times: Mutex<BTreeMap<usize, Arc<[f64]>>>,
+    /// Tables of the video files used last, the newest at the end.
+    videos: Mutex<Vec<Arc<Video>>>,
 }
+
+/// Video files whose tables are kept. A table has some 50 bytes for each picture.
+const OPEN_VIDEOS: usize = 64;
 
 impl LeRobot {
     /// Opens the data set in folder `root`, the one that holds `meta`, `data` and `videos`.
@@ -34,8 +44,19 @@ impl LeRobot {
             return Err(Error::MissingFolder { path: root.to_owned() });
         }
         let info = Info::read(root)?;
-        let episodes = episode::read(root, &info)?;
-        Ok(Self { root: root.to_owned(), info, episodes })
+        let table = episode::read(root, &info)?;
+        let episode = |row: &EpisodeRow| Episode {
+            name: format!("episode {}", row.index),
+            frames: row.frames(),
+            rate: Some(info.fps),
+            texts: Vec::new(),
+        };
+        let episodes = table.iter().map(episode).collect();
+        let videos = info.features.iter().filter(|(_, feature)| feature.dtype == "video");
+        let camera = |key: &String| Ok(Camera { key: key.clone(), size: Some(info.picture(root, key)?) });
+        let cameras = videos.map(|(key, _)| camera(key)).collect::<Result<_, Error>>()?;
+        let (times, videos) = (Mutex::default(), Mutex::default());
+        Ok(Self { root: root.to_owned(), info, table, episodes, cameras, times, videos })
     }
 
     /// `meta/info.json`.
@@ -43,64 +64,104 @@ impl LeRobot {
         &self.info
     }
 
-    /// All episodes; episode `i` is element `i`.
-    pub fn episodes(&self) -> &[Episode] {
+    /// The rows of the table of episodes.
+    fn entries(&self, episodes: &[usize]) -> Result<Vec<&EpisodeRow>, Error> {
+        let entry = |&episode: &usize| {
+            let expected = || format!("below {}", self.table.len());
+            self.table.get(episode).ok_or_else(|| Error::setting("episode", episode, expected()))
+        };
+        episodes.iter().map(entry).collect()
+    }
+
+    /// Times of the rows of these episodes.
+    fn times(&self, episodes: &[usize]) -> Result<Vec<Arc<[f64]>>, Error> {
+        let known =
+            |episode: &usize| self.times.lock().unwrap_or_else(PoisonError::into_inner).get(episode).cloned();
+        let missing: Vec<usize> =
+            episodes.iter().filter(|episode| known(episode).is_none()).copied().collect();
+        if !missing.is_empty() {
+            self.rows(&missing)?;
+        }
+        Ok(episodes.iter().map(|episode| known(episode).unwrap_or_default()).collect())
+    }
+
+    /// The tables of a part's video file.
+    fn video(&self, camera: &Camera, part: Part) -> Result<Arc<Video>, Error> {
+        let file = self.info.video_file(&self.root, &camera.key, part)?;
+        let mut open = self.videos.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(place) = open.iter().position(|video| video.track().file == file) {
+            let video = open.remove(place);
+            open.push(video.clone());
+            return Ok(video);
+        }
+        drop(open);
+        let video = Arc::new(pictures::open(&file, camera)?);
+        let mut open = self.videos.lock().unwrap_or_else(PoisonError::into_inner);
+        if open.len() >= OPEN_VIDEOS {
+            open.remove(0);
+        }
+        open.push(video.clone());
+        Ok(video)
+    }
+}
+
+impl Dataset for LeRobot {
+    fn format(&self) -> Format {
+        Format::LeRobot
+    }
+
+    fn root(&self) -> &Path {
+        &self.root
+    }
+
+    fn episodes(&self) -> &[Episode] {
         &self.episodes
     }
 
-    /// The episodes of a split, for example `train`.
-    ///
-    /// # Errors
-    /// A name that `splits` does not have, a range that is malformed, empty or leaves the data set.
-    pub fn split(&self, name: &str) -> Result<Range<usize>, Error> {
-        let file = self.root.join(info::FILE);
-        let Some(text) = self.info.splits.get(name) else {
-            let found = self.info.splits.keys().cloned().collect();
-            return Err(Error::Split { file, wanted: name.to_owned(), found });
-        };
-        let parsed = text.split_once(':').and_then(|(from, to)| Some(from.parse().ok()?..to.parse().ok()?));
-        match parsed {
-            Some(Range { start, end }) if start == end => {
-                Err(Error::EmptySplit { file, split: name.to_owned(), found: text.clone() })
-            }
-            Some(range) if range.start < range.end && range.end <= self.episodes.len() => Ok(range),
-            _ => Err(Error::Field {
-                file,
-                field: format!("splits.{name}"),
-                found: format!("{text:?}"),
-                expected: format!("\"start:end\" with start < end <= {}", self.episodes.len()),
-                mend: "correct the range",
-            }),
+    fn cameras(&self) -> &[Camera] {
+        &self.cameras
+    }
+
+    fn splits(&self) -> Vec<String> {
+        self.info.splits.keys().cloned().collect()
+    }
+
+    fn split(&self, name: &str) -> Result<Vec<usize>, Error> {
+        self.info.split(&self.root, name, self.table.len())
+    }
+
+    fn rows(&self, episodes: &[usize]) -> Result<Vec<Rows>, Error> {
+        let found = rows::read(&self.root, &self.info, &self.entries(episodes)?)?;
+        let mut times = self.times.lock().unwrap_or_else(PoisonError::into_inner);
+        for (&episode, rows) in episodes.iter().zip(&found) {
+            times.insert(episode, rows.times.as_slice().into());
         }
+        Ok(found)
     }
 
-    /// The key of a video feature: `wanted`, or the only one, or the alphabetically first.
-    ///
-    /// # Errors
-    /// No such video feature, or a data set without videos.
-    pub fn camera(&self, wanted: Option<&str>) -> Result<&str, Error> {
-        let mut cameras = self.info.features.iter().filter(|(_, feature)| feature.dtype == "video");
-        let found = cameras.clone().map(|(key, _)| key.clone()).collect();
-        let camera = cameras.find(|(key, _)| wanted.is_none_or(|wanted| wanted == *key));
-        camera.map(|(key, _)| key.as_str()).ok_or_else(|| Error::Camera {
-            file: self.root.join(info::FILE),
-            wanted: wanted.map_or("at all".to_owned(), |key| format!("`{key}`")),
-            found,
-        })
+    fn read(&self, camera: &str, stretch: &Stretch, view: &View) -> Result<Frames, Error> {
+        let (count, picture) = (stretch.frames.len(), view.height * view.width * 3);
+        let mut frames =
+            Frames { count, height: view.height, width: view.width, rgb: vec![0; count * picture] };
+        self.read_many(
+            camera,
+            std::slice::from_ref(stretch),
+            view,
+            &mut |Decoded { place, rgb, .. }| {
+                frames.rgb[place * picture..(place + 1) * picture].copy_from_slice(&rgb);
+                Ok(())
+            },
+        )?;
+        Ok(frames)
     }
 
-    /// Height and width of a camera's pictures.
-    pub(crate) fn picture(&self, camera: &str) -> Result<(usize, usize), Error> {
-        self.info.picture(&self.root, camera)
-    }
-
-    /// The rows of consecutive episodes.
-    pub(crate) fn rows(&self, episodes: &[Episode]) -> Result<Rows, Error> {
-        Rows::read(&self.root, &self.info, episodes)
-    }
-
-    /// The video file of a part.
-    pub(crate) fn video_file(&self, camera: &str, part: Part) -> Result<PathBuf, Error> {
-        self.info.video_file(&self.root, camera, part)
+    fn read_many(
+        &self,
+        camera: &str,
+        wanted: &[Stretch],
+        view: &View,
+        each: &mut dyn FnMut(Decoded) -> Result<(), Error>,
+    ) -> Result<(), Error> {
+        Pictures { dataset: self, camera: self.camera(Some(camera))?, view }.read(wanted, each)
     }
 }

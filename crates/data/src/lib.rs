@@ -18,7 +18,7 @@
 //!
 //! The parts, in the order in which data pass them:
 //!
-//! - [`LeRobot`] reads and checks the metadata of a LeRobot v3.0 data set;
+//! - [`open`] finds the format of a data set and reads its metadata: a [`Dataset`] has episodes with rows and pictures;
 //! - [`EpisodeClips`] decodes the episodes of a split frame by frame and cuts them into [`Clip`]s;
 //! - [`DrawnWorld`] draws clips instead, for tests and first steps without any files;
 //! - [`CropConfig`] and [`resize`] choose the window that both models see;
@@ -27,7 +27,6 @@
 //! Without a data set around them:
 //!
 //! - [`VideoFile`] reads any H.264 file frame by frame, whatever its length;
-//! - [`EpisodeVideo`] reads one episode of a data set when it is asked for;
 //! - [`ColumnWriter`] writes what came out of it as a table, `.parquet` or `.csv`.
 //!
 //! Nothing that a file claims is believed before it is checked: each way in which a data set can be wrong is an
@@ -38,10 +37,11 @@
 mod clip;
 mod columns;
 mod crop;
+mod dataset;
 mod drawn;
-mod episode_video;
 mod episodes;
 mod error;
+mod format;
 mod lerobot;
 mod loader;
 mod mp4;
@@ -51,10 +51,11 @@ mod video_file;
 pub use clip::{Clip, ClipSource, Frames};
 pub use columns::{Cells, Column, ColumnKind, ColumnWriter};
 pub use crop::{Crop, CropConfig, Region, resize};
+pub use dataset::{Camera, Dataset, Decoded, Episode, Rows, Stretch};
 pub use drawn::{DrawnConfig, DrawnWorld};
-pub use episode_video::EpisodeVideo;
 pub use episodes::{ClipOptions, EpisodeClips};
 pub use error::Error;
-pub use lerobot::{Episode, Feature, Info, LeRobot, Part, VideoSpan};
+pub use format::{Format, OpenOptions, detect, open};
+pub use lerobot::{Feature, Info, LeRobot};
 pub use loader::{Batch, Loader, LoaderConfig, collate};
 pub use video_file::{VideoFile, View};

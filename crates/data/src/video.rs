@@ -74,6 +74,11 @@ impl Video {
         &self.track
     }
 
+    /// Height and width of the pictures.
+    pub(crate) fn size(&self) -> (usize, usize) {
+        self.size
+    }
+
     /// Presentation times, ascending, seconds.
     pub(crate) fn times(&self) -> &[f64] {
         &self.times

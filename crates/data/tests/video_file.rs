@@ -4,10 +4,8 @@ mod support;
 
 use std::path::{Path, PathBuf};
 
-use cola_data::{
-    ClipOptions, ClipSource, EpisodeClips, Error, Frames, LeRobot, Region, VideoFile, View, resize,
-};
-use support::{ROBODESK, Toy, options};
+use cola_data::{ClipOptions, ClipSource, Error, Frames, LeRobot, Region, VideoFile, View, resize};
+use support::{ROBODESK, Toy, load, options};
 
 const B_FRAMES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/b_frames.mp4");
 
@@ -84,7 +82,7 @@ fn frames_of_the_shipped_video_equal_those_of_its_clips_bit_for_bit() {
     let dataset = LeRobot::open(Path::new(ROBODESK)).unwrap();
     let region = Region { top: 0.25, left: 0.125, height: 0.5, width: 0.75 };
     let options = ClipOptions { region, store: 40, ..options(16) };
-    let clips = EpisodeClips::load(&dataset, "valid", &options, &mut |_, _| {}).unwrap();
+    let clips = load(&dataset, "valid", &options).unwrap();
     let file: PathBuf = Path::new(ROBODESK).join("videos/observation.images.camera/chunk-000/file-000.mp4");
     let video = VideoFile::open(&file).unwrap();
     assert_eq!((video.frames(), video.mean_rate()), (10_240, Some(1.0)));

@@ -1,17 +1,17 @@
-//! Episodes of LeRobot datasets, read one by one.
+//! Episodes of datasets, read one by one.
 
-use std::ops::Range;
+use std::sync::Arc;
 
 use anyhow::{Context, Result, bail};
-use cola_data::{Episode, EpisodeVideo, Frames, LeRobot, Region, View};
+use cola_data::{Camera, Dataset, Episode, Frames, Region, Stretch, View};
 
 use crate::evaluate::pair::{Listing, Name, Pair, Pairs, starts, video};
 
 /// The clips of one split as a camera sees them.
 pub struct Episodes {
-    dataset: LeRobot,
-    camera: String,
-    split: Range<usize>,
+    dataset: Arc<dyn Dataset>,
+    camera: Camera,
+    split: Vec<usize>,
     look: Look,
 }
 
@@ -46,9 +46,9 @@ impl Episodes {
     ///
     /// # Errors
     /// A dataset, split or camera that is not there.
-    pub fn open(dataset: LeRobot, split: &str, look: Look) -> Result<Self> {
+    pub fn open(dataset: Arc<dyn Dataset>, split: &str, look: Look) -> Result<Self> {
         let split = dataset.split(split)?;
-        let camera = dataset.camera(look.camera.as_deref())?.to_string();
+        let camera = dataset.camera(look.camera.as_deref())?.clone();
         if look.frames == 0 || look.stride == 0 {
             bail!("--frames and the stride have to be at least 1");
         }
@@ -59,7 +59,7 @@ impl Episodes {
     pub fn listing(&self) -> Listing {
         let Listing { mut names, mut broken } = Listing::default();
         for place in 0..self.split.len() {
-            let (source, total) = (self.name(place), self.episode(place).frames());
+            let (source, total) = (self.name(place), self.episode(place).frames);
             let length = self.length();
             if total < length {
                 let reason = format!("{total} frames, clips of {length} wanted; choose a smaller --frames");
@@ -82,11 +82,11 @@ impl Episodes {
     }
 
     fn episode(&self, place: usize) -> &Episode {
-        &self.dataset.episodes()[self.split.start + place]
+        &self.dataset.episodes()[self.split[place]]
     }
 
     fn name(&self, place: usize) -> String {
-        format!("episode {}", self.episode(place).index)
+        self.episode(place).name.clone()
     }
 
     /// The clip of an episode, counted within the split, from a frame on.
@@ -94,19 +94,24 @@ impl Episodes {
     /// # Errors
     /// Files that are damaged or contradict the metadata.
     pub fn read(&self, place: usize, start: usize) -> Result<Frames> {
-        let episode = EpisodeVideo::open(&self.dataset, &self.camera, self.episode(place))?;
-        let (rows, columns) = episode.sides();
         let Look { region, sides, frames, stride, .. } = self.look;
-        let crop = region.pixels(rows, columns)?;
-        let own = [crop.height, crop.width].map(|side| side as usize);
+        let own = || {
+            let Some((rows, columns)) = self.camera.size else {
+                bail!("{}: pictures of many sizes; choose one with --size", self.dataset.root().display());
+            };
+            let crop = region.pixels(rows, columns)?;
+            Ok([crop.height, crop.width].map(|side| side as usize))
+        };
         let [height, width] = match sides {
-            Sides::Own => own,
-            Sides::AtMost(most) => own.map(|side| side.min(most)),
+            Sides::Own => own()?,
+            Sides::AtMost(most) => own()?.map(|side| side.min(most)),
             Sides::Exactly(height, width) => [height, width],
         };
-        let all = episode.read(start..start + self.length(), &View { region, height, width })?;
-        let rgb = (0..frames).flat_map(|frame| all.frame(frame * stride)).copied().collect();
-        Ok(Frames { count: frames, rgb, ..all })
+        let stretch = Stretch {
+            episode: self.split[place],
+            frames: (0..frames).map(|frame| start + frame * stride).collect(),
+        };
+        Ok(self.dataset.read(&self.camera.key, &stretch, &View { region, height, width })?)
     }
 }
 
@@ -130,7 +135,7 @@ impl Datasets {
             );
         }
         for place in 0..a {
-            let [first, second] = [&real, &generated].map(|episodes| episodes.episode(place).frames());
+            let [first, second] = [&real, &generated].map(|episodes| episodes.episode(place).frames);
             if first != second {
                 bail!(
                     "{} has {first} frames, its counterpart {second}; cut both to the same length",

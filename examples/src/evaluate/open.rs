@@ -2,7 +2,7 @@
 
 use anyhow::{Result, bail};
 use candle_core::Device;
-use cola_data::{LeRobot, Region};
+use cola_data::{OpenOptions, Region};
 
 use crate::evaluate::args::EvaluateArgs;
 use crate::evaluate::episodes::{Datasets, Episodes, Look, Sides};
@@ -59,8 +59,13 @@ impl Opened {
         }
         let pairs: Box<dyn Pairs> = match [&real, generated].map(|folder| EvaluateArgs::is_dataset(folder)) {
             [true, true] => {
-                let open =
-                    |folder| Episodes::open(LeRobot::open(folder)?, args.split(), look(args, Region::FULL));
+                let open = |folder| {
+                    Episodes::open(
+                        cola_data::open(folder, &OpenOptions::default())?,
+                        args.split(),
+                        look(args, Region::FULL),
+                    )
+                };
                 Box::new(Datasets::new(open(&real)?, open(generated)?)?)
             }
             [false, false] if args.split.is_some() || args.camera.is_some() => {
@@ -102,7 +107,7 @@ impl Opened {
         if how.given == 0 {
             bail!("--given 0: a model continues at least one frame");
         }
-        let episodes = Episodes::open(LeRobot::open(&data)?, args.split(), look)?;
+        let episodes = Episodes::open(cola_data::open(&data, &OpenOptions::default())?, args.split(), look)?;
         let rollouts = Rollouts::new(episodes, origin, how, device)?;
         let real = format!("{}, split {}", data.display(), args.split());
         Ok(Self { generated: rollouts.describe(), pairs: Box::new(rollouts), real })

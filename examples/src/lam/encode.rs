@@ -5,8 +5,8 @@ use std::path::Path;
 use anyhow::{Context, Result, bail};
 use candle_core::Tensor;
 use cola_data::{
-    Cells, Clip, ClipOptions, Column, ColumnKind, ColumnWriter, Frames, LeRobot, Region, VideoFile, View,
-    collate,
+    Cells, Clip, ClipOptions, Column, ColumnKind, ColumnWriter, Dataset, Frames, OpenOptions, Region,
+    VideoFile, View, collate,
 };
 use cola_lam::ActionSequence;
 use cola_report::Progress;
@@ -25,8 +25,8 @@ const PIECE: usize = 64;
 pub fn run(args: &EncodeArgs) -> Result<()> {
     let model = Model::open(&args.model)?;
     if args.input.is_dir() {
-        let dataset = LeRobot::open(&args.input)?;
-        return encode_dataset(&model, args, &dataset);
+        let dataset = cola_data::open(&args.input, &OpenOptions::default())?;
+        return encode_dataset(&model, args, &*dataset);
     }
     if !args.input.exists() {
         bail!("{}: neither a video file nor the folder of a dataset is here", args.input.display());
@@ -167,7 +167,7 @@ fn encode_video(model: &Model, args: &EncodeArgs) -> Result<()> {
     export.finish(&args.out)
 }
 
-fn encode_dataset(model: &Model, args: &EncodeArgs, dataset: &LeRobot) -> Result<()> {
+fn encode_dataset(model: &Model, args: &EncodeArgs, dataset: &dyn Dataset) -> Result<()> {
     let config = &model.config;
     if args.stride.is_some_and(|stride| stride != config.data.frame_stride) {
         bail!("--stride: a dataset is read with the model's own stride, {}", config.data.frame_stride);
@@ -176,12 +176,11 @@ fn encode_dataset(model: &Model, args: &EncodeArgs, dataset: &LeRobot) -> Result
     let options = ClipOptions { frames: 2, ..model.clip_options(&from)? };
     let splits: Vec<String> = match &args.splits {
         Some(splits) => splits.clone(),
-        None => dataset.info().splits.keys().cloned().collect(),
+        None => dataset.splits(),
     };
-    let fps = dataset.info().fps;
     let name = args.input.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned());
     let stride = config.data.frame_stride.to_string();
-    let (region, camera) = (words(options.region), dataset.camera(options.camera.as_deref())?.to_string());
+    let (region, camera) = (words(options.region), dataset.camera(options.camera.as_deref())?.key.clone());
     let what = [
         ("cola.input", name.as_str()),
         ("cola.stride", &stride),
@@ -198,6 +197,7 @@ fn encode_dataset(model: &Model, args: &EncodeArgs, dataset: &LeRobot) -> Result
             if frames.len() >= 2 {
                 let clip = clips.episode_clip(episode, 0, frames.len())?;
                 let number = clip.episode as i64;
+                let rows = clips.rows(episode)?;
                 let actions = model
                     .lam
                     .infer_long(&seen(model, clip.frames)?, config.data.frames)
@@ -207,7 +207,7 @@ fn encode_dataset(model: &Model, args: &EncodeArgs, dataset: &LeRobot) -> Result
                     episode: number,
                     first: 0,
                     frames: &frames,
-                    times: &|frame| frame as f64 / fps,
+                    times: &|frame| rows.times[frame],
                 };
                 export.write(&actions, &place)?;
             }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use anyhow::{Context, Result, bail};
 use candle_core::Device;
 use cola_coevolve::{ExperimentConfig, StoredLam};
-use cola_data::{ClipOptions, ClipSource, LeRobot, Region};
+use cola_data::{ClipOptions, ClipSource, OpenOptions, Region};
 use cola_lam::LatentActionModel;
 use cola_nn::Params;
 
@@ -75,8 +75,9 @@ impl Model {
             let sources = Sources::drawn(&self.config)?;
             return Ok(if split == "train" { sources.train } else { sources.held_out.into() });
         }
-        let dataset = LeRobot::open(&args.data.clone().unwrap_or_else(robodesk))?;
-        Ok(Arc::new(decode(&dataset, split, &self.clip_options(args)?)?))
+        let data = args.data.clone().unwrap_or_else(robodesk);
+        let dataset = cola_data::open(&data, &OpenOptions::default())?;
+        Ok(Arc::new(decode(&*dataset, split, &self.clip_options(args)?)?))
     }
 }
 

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 use candle_core::{DType, Device, Tensor};
-use cola_data::{ClipOptions, ClipSource, Crop, Frames, LeRobot, resize};
+use cola_data::{ClipOptions, ClipSource, Crop, Frames, OpenOptions, resize};
 use image::{DynamicImage, ImageDecoder, ImageReader};
 
 use crate::sources::{decode, robodesk};
@@ -32,7 +32,7 @@ pub fn picture(file: &Path, side: usize) -> Result<Frames> {
 /// The clips' files are missing or damaged.
 pub fn robodesk_frame(view: ClipOptions, side: usize) -> Result<Frames> {
     let options = ClipOptions { camera: None, frames: 1, frame_stride: 1, ..view };
-    let clips = decode(&LeRobot::open(&robodesk())?, "valid", &options)?;
+    let clips = decode(&*cola_data::open(&robodesk(), &OpenOptions::default())?, "valid", &options)?;
     square(&clips.clip(0)?.frames, side)
 }
 

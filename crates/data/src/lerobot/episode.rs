@@ -10,45 +10,45 @@ use crate::Error;
 
 /// Number of a file, the same scheme for rows and videos.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Part {
+pub(crate) struct Part {
     /// `chunk_index`: the folder.
-    pub chunk: u64,
+    pub(crate) chunk: u64,
     /// `file_index`: the file in it.
-    pub file: u64,
+    pub(crate) file: u64,
 }
 
 /// Where an episode lies in one camera's videos.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct VideoSpan {
+pub(crate) struct VideoSpan {
     /// The file.
-    pub part: Part,
+    pub(crate) part: Part,
     /// Time of the episode's first frame in that file, seconds.
-    pub from: f64,
+    pub(crate) from: f64,
 }
 
 /// One row of `meta/episodes`.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Episode {
+pub(crate) struct EpisodeRow {
     /// `episode_index`.
-    pub index: u64,
+    pub(crate) index: u64,
     /// Value of the column `index` for the first frame and one past that of the last.
-    pub rows: Range<u64>,
+    pub(crate) rows: Range<u64>,
     /// File with the rows.
-    pub data: Part,
+    pub(crate) data: Part,
     /// Camera -> where its pictures are.
-    pub videos: BTreeMap<String, VideoSpan>,
+    pub(crate) videos: BTreeMap<String, VideoSpan>,
 }
 
-impl Episode {
+impl EpisodeRow {
     /// Number of frames.
-    pub fn frames(&self) -> usize {
+    pub(crate) fn frames(&self) -> usize {
         // Checked when the row was read.
         (self.rows.end - self.rows.start) as usize
     }
 }
 
 /// Reads all episodes of the data set in `root`.
-pub(super) fn read(root: &Path, info: &Info) -> Result<Vec<Episode>, Error> {
+pub(super) fn read(root: &Path, info: &Info) -> Result<Vec<EpisodeRow>, Error> {
     let folder = root.join("meta/episodes");
     let mut files = Vec::new();
     for chunk in list(&folder)? {
@@ -94,7 +94,7 @@ pub(super) fn read(root: &Path, info: &Info) -> Result<Vec<Episode>, Error> {
 }
 
 /// Appends the episodes of one row group.
-fn read_group(table: &Table, group: usize, info: &Info, episodes: &mut Vec<Episode>) -> Result<(), Error> {
+fn read_group(table: &Table, group: usize, info: &Info, episodes: &mut Vec<EpisodeRow>) -> Result<(), Error> {
     let integers = |name: &str| table.integers(group, name);
     let parts = |prefix: &str| -> Result<Vec<Part>, Error> {
         let chunks = integers(&format!("{prefix}/chunk_index"))?;
@@ -125,7 +125,7 @@ fn read_group(table: &Table, group: usize, info: &Info, episodes: &mut Vec<Episo
         let videos = cameras
             .iter()
             .map(|(key, parts, from)| ((*key).clone(), VideoSpan { part: parts[row], from: from[row] }));
-        episodes.push(Episode {
+        episodes.push(EpisodeRow {
             index: index[row],
             rows: from..to,
             data: data[row],

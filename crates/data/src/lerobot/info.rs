@@ -1,6 +1,7 @@
 //! `meta/info.json`: version, rate, splits, where files lie, what the features are.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
@@ -71,6 +72,29 @@ impl Info {
             return Err(field(root, "fps", info.fps, "a positive number of frames per second"));
         }
         Ok(info)
+    }
+
+    /// The episodes of a split of a data set with `episodes` of them.
+    pub(super) fn split(&self, root: &Path, name: &str, episodes: usize) -> Result<Vec<usize>, Error> {
+        let file = root.join(FILE);
+        let Some(text) = self.splits.get(name) else {
+            let found = self.splits.keys().cloned().collect();
+            return Err(Error::Split { file, wanted: name.to_owned(), found });
+        };
+        let parsed = text.split_once(':').and_then(|(from, to)| Some(from.parse().ok()?..to.parse().ok()?));
+        match parsed {
+            Some(Range { start, end }) if start == end => {
+                Err(Error::EmptySplit { file, split: name.to_owned(), found: text.clone() })
+            }
+            Some(range) if range.start < range.end && range.end <= episodes => Ok(range.collect()),
+            _ => Err(Error::Field {
+                file,
+                field: format!("splits.{name}"),
+                found: format!("{text:?}"),
+                expected: format!("\"start:end\" with start < end <= {episodes}"),
+                mend: "correct the range",
+            }),
+        }
     }
 
     /// Height and width of a camera's pictures.

@@ -4,18 +4,8 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use super::table::Table;
-use super::{Episode, Info};
-use crate::Error;
-
-/// Times and actions of consecutive episodes, frame after frame.
-pub(crate) struct Rows {
-    /// Seconds since the episode's start, one a frame.
-    pub(crate) times: Vec<f64>,
-    /// `(frames, A)`, row-major.
-    pub(crate) actions: Vec<f32>,
-    /// `A`; 0 if the data set has no feature `action`.
-    pub(crate) action_dim: usize,
-}
+use super::{EpisodeRow, Info};
+use crate::{Error, Rows};
 
 /// One frame as found in a file.
 struct Row {
@@ -25,71 +15,71 @@ struct Row {
     action: usize,
 }
 
-impl Rows {
-    /// Reads the rows of `episodes`. A row is found by its column `index`, wherever in the files it stands.
-    pub(super) fn read(root: &Path, info: &Info, episodes: &[Episode]) -> Result<Self, Error> {
-        let action_dim = info.width(root, "action")?.unwrap_or(0);
-        let mut starts: Vec<&Episode> = episodes.iter().collect();
-        starts.sort_by_key(|episode| episode.rows.start);
-        let owner = |index: u64| -> Option<&Episode> {
-            let after = starts.partition_point(|episode| episode.rows.start <= index);
-            starts[..after].last().copied().filter(|episode| episode.rows.contains(&index))
-        };
+/// Reads the rows of `episodes`. A row is found by its column `index`, wherever in the files it stands.
+pub(super) fn read(root: &Path, info: &Info, episodes: &[&EpisodeRow]) -> Result<Vec<Rows>, Error> {
+    let action_dim = info.width(root, "action")?.unwrap_or(0);
+    let mut starts: Vec<&EpisodeRow> = episodes.to_vec();
+    starts.sort_by_key(|episode| episode.rows.start);
+    let owner = |index: u64| -> Option<&EpisodeRow> {
+        let after = starts.partition_point(|episode| episode.rows.start <= index);
+        starts[..after].last().copied().filter(|episode| episode.rows.contains(&index))
+    };
 
-        let (mut rows, mut values): (Vec<Row>, Vec<f32>) = (Vec::new(), Vec::new());
-        for part in episodes.iter().map(|episode| episode.data).collect::<BTreeSet<_>>() {
-            let table = Table::open(&info.data_file(root, part)?)?;
-            for group in 0..table.groups() {
-                let index = table.integers(group, "index")?;
-                if index.iter().all(|&index| owner(index).is_none()) {
-                    continue;
+    let (mut rows, mut values): (Vec<Row>, Vec<f32>) = (Vec::new(), Vec::new());
+    for part in episodes.iter().map(|episode| episode.data).collect::<BTreeSet<_>>() {
+        let table = Table::open(&info.data_file(root, part)?)?;
+        for group in 0..table.groups() {
+            let index = table.integers(group, "index")?;
+            if index.iter().all(|&index| owner(index).is_none()) {
+                continue;
+            }
+            let (episode, frame) =
+                (table.integers(group, "episode_index")?, table.integers(group, "frame_index")?);
+            let times = table.numbers(group, "timestamp", 1)?;
+            let actions = match action_dim {
+                0 => Vec::new(),
+                width => table.numbers(group, "action", width)?,
+            };
+            for (row, &index) in index.iter().enumerate() {
+                let Some(owner) = owner(index) else { continue };
+                let (found, expected) = ((episode[row], frame[row]), (owner.index, index - owner.rows.start));
+                if found != expected {
+                    let found = format!("episode {}, frame {} at `index` {index}", found.0, found.1);
+                    let expected = format!("episode {}, frame {}", expected.0, expected.1);
+                    return Err(error(
+                        table.file().to_owned(),
+                        "episode_index, frame_index",
+                        found,
+                        expected,
+                    ));
                 }
-                let (episode, frame) =
-                    (table.integers(group, "episode_index")?, table.integers(group, "frame_index")?);
-                let times = table.numbers(group, "timestamp", 1)?;
-                let actions = match action_dim {
-                    0 => Vec::new(),
-                    width => table.numbers(group, "action", width)?,
-                };
-                for (row, &index) in index.iter().enumerate() {
-                    let Some(owner) = owner(index) else { continue };
-                    let (found, expected) =
-                        ((episode[row], frame[row]), (owner.index, index - owner.rows.start));
-                    if found != expected {
-                        let found = format!("episode {}, frame {} at `index` {index}", found.0, found.1);
-                        let expected = format!("episode {}, frame {}", expected.0, expected.1);
-                        return Err(error(
-                            table.file().to_owned(),
-                            "episode_index, frame_index",
-                            found,
-                            expected,
-                        ));
-                    }
-                    rows.push(Row { index, time: times[row], action: values.len() });
-                    let action = &actions[row * action_dim..(row + 1) * action_dim];
-                    values.extend(action.iter().map(|&value| value as f32));
-                }
+                rows.push(Row { index, time: times[row], action: values.len() });
+                let action = &actions[row * action_dim..(row + 1) * action_dim];
+                values.extend(action.iter().map(|&value| value as f32));
             }
         }
-        rows.sort_by_key(|row| row.index);
-
-        let mut found = Self { times: Vec::new(), actions: Vec::new(), action_dim };
-        for episode in episodes {
-            let first = rows.partition_point(|row| row.index < episode.rows.start);
-            let end = rows.partition_point(|row| row.index < episode.rows.end);
-            let rows = &rows[first..end];
-            if rows.len() != episode.frames() || rows.windows(2).any(|pair| pair[0].index == pair[1].index) {
-                let found = format!("{} rows of episode {}", rows.len(), episode.index);
-                let expected = format!("{}, one for each of {:?}", episode.frames(), episode.rows);
-                return Err(error(info.data_file(root, episode.data)?, "index", found, expected));
-            }
-            for row in rows {
-                found.times.push(row.time);
-                found.actions.extend_from_slice(&values[row.action..row.action + action_dim]);
-            }
-        }
-        Ok(found)
     }
+    rows.sort_by_key(|row| row.index);
+
+    let mut found = Vec::with_capacity(episodes.len());
+    for episode in episodes {
+        let first = rows.partition_point(|row| row.index < episode.rows.start);
+        let end = rows.partition_point(|row| row.index < episode.rows.end);
+        let rows = &rows[first..end];
+        if rows.len() != episode.frames() || rows.windows(2).any(|pair| pair[0].index == pair[1].index) {
+            let found = format!("{} rows of episode {}", rows.len(), episode.index);
+            let expected = format!("{}, one for each of {:?}", episode.frames(), episode.rows);
+            return Err(error(info.data_file(root, episode.data)?, "index", found, expected));
+        }
+        let actions = rows.iter().flat_map(|row| &values[row.action..row.action + action_dim]);
+        found.push(Rows {
+            times: rows.iter().map(|row| row.time).collect(),
+            actions: actions.copied().collect(),
+            action_dim,
+            ..Rows::default()
+        });
+    }
+    Ok(found)
 }
 
 fn error(file: PathBuf, field: &str, found: String, expected: String) -> Error {

@@ -10,7 +10,7 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use cola_data::{ClipOptions, EpisodeClips, Error, LeRobot, Region};
+use cola_data::{ClipOptions, Dataset, EpisodeClips, Error, LeRobot, Region};
 use parquet::basic::{Compression, LogicalType, Repetition, Type as Physical};
 use parquet::data_type::{ByteArray, ByteArrayType, DoubleType, FloatType, Int64Type};
 use parquet::file::properties::WriterProperties;
@@ -181,8 +181,13 @@ impl Toy {
 
     /// Opens the set and decodes `split` into clips of `frames` frames.
     pub(crate) fn load(&self, split: &str, frames: usize) -> Result<EpisodeClips, Error> {
-        EpisodeClips::load(&LeRobot::open(self.root())?, split, &options(frames), &mut |_, _| {})
+        load(&LeRobot::open(self.root())?, split, &options(frames))
     }
+}
+
+/// Decodes a split.
+pub(crate) fn load(dataset: &dyn Dataset, split: &str, options: &ClipOptions) -> Result<EpisodeClips, Error> {
+    EpisodeClips::load(dataset, &dataset.split(split)?, options, &mut |_, _| {})
 }
 
 /// Whole frames in full size.
