@@ -6,6 +6,9 @@ use anyhow::{Context, Result, bail};
 use candle_core::Device;
 use clap::{Args, ValueEnum};
 use cola_coevolve::{ExperimentConfig, checkpoint};
+use cola_data::Region;
+
+use crate::sources::{robodesk, same_folder};
 
 /// Where the tensors live.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -80,7 +83,8 @@ pub struct RunArgs {
     /// Seeds initial values, sample order, crops, noise and times. The same seed gives the same bits on a CPU.
     #[arg(long)]
     pub seed: Option<u64>,
-    /// A LeRobot v3.0 dataset with splits `train` and `valid` [default: the RoboDesk clips of this repository].
+    /// Your own clips: a dataset of any format that `dataset inspect` reads, or a mixture of them as a .toml file
+    /// [default: the RoboDesk clips of this repository]. Whole frames are used unless --set data.region=... cuts them.
     #[arg(long, value_name = "DIR")]
     pub data: Option<PathBuf>,
     /// Output folder [default: `out/` and the name of the program, then -2 and so on if that is taken].
@@ -134,6 +138,12 @@ impl RunArgs {
             Some(file) => ExperimentConfig::read(file)?,
             None => ExperimentConfig::preset(self.scale.name())?,
         };
+        // A preset's cut-out belongs to the pictures that it was chosen for.
+        if let (None, Some(data)) = (&self.config, &self.data)
+            && !same_folder(data, &robodesk())
+        {
+            config.data.region = Region::FULL;
+        }
         config = config.with_all(&self.overrides)?;
         if let Some(plan) = &self.plan {
             config.plan = plan.parse()?;

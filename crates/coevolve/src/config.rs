@@ -1,15 +1,16 @@
 //! What describes an experiment; its presets, its TOML file, its checks and what is unlike the paper stand beside it.
 
 mod check;
+mod data;
 mod deviations;
 mod presets;
 mod text;
 
-use cola_data::{ClipOptions, CropConfig, LoaderConfig, Region};
 use cola_dit_world::{CodecConfig, DitConfig, HistoryUse, RolloutConfig};
 use cola_flow::{SamplerConfig, TimeConfig};
 use cola_lam::LamConfig;
 use cola_nn::Compute;
+pub use data::DataConfig;
 use serde::{Deserialize, Serialize};
 
 use crate::health::HealthConfig;
@@ -55,32 +56,6 @@ pub struct ExperimentConfig {
     /// Type of the activations and whether they are recomputed; changes speed and memory, not the method.
     #[serde(default)]
     pub compute: Compute,
-}
-
-/// Clips and their two views.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct DataConfig {
-    /// Clips of the drawn world instead of a dataset; a dataset named on the command line still wins.
-    pub drawn: bool,
-    /// Video key of a dataset with several cameras; empty takes the only or the alphabetically first one.
-    pub camera: String,
-    /// Frames of a training clip, at least 2.
-    pub frames: usize,
-    /// Stored frames from one clip frame to the next.
-    pub frame_stride: usize,
-    /// The part of each frame that is used, as fractions.
-    pub region: Region,
-    /// Largest height and largest width in pixels at which decoded frames are kept in memory.
-    pub store: usize,
-    /// Side in pixels of the world model's view.
-    pub world_size: usize,
-    /// Clips of a batch.
-    pub batch: usize,
-    /// The random crop.
-    pub crop: CropConfig,
-    /// Frames per second that the world model is told.
-    pub fps: f64,
 }
 
 /// Flow matching.
@@ -223,18 +198,6 @@ impl ExperimentConfig {
         }
     }
 
-    /// How clips are read.
-    pub fn clip_options(&self) -> ClipOptions {
-        let camera = (!self.data.camera.is_empty()).then(|| self.data.camera.clone());
-        ClipOptions {
-            camera,
-            frames: self.data.frames,
-            frame_stride: self.data.frame_stride,
-            region: self.data.region,
-            store: self.data.store,
-        }
-    }
-
     /// How clips are continued: windows as trained, the evaluation's Euler steps, the run's seed.
     pub fn rollout(&self, guidance: f64) -> RolloutConfig {
         RolloutConfig {
@@ -245,16 +208,6 @@ impl ExperimentConfig {
             fps: self.data.fps,
             seed: self.seed,
             history: HistoryUse::WhenExact,
-        }
-    }
-
-    /// How batches are made.
-    pub fn loader(&self) -> LoaderConfig {
-        LoaderConfig {
-            batch: self.data.batch,
-            lam_size: self.lam.image,
-            world_size: self.data.world_size,
-            crop: self.data.crop,
         }
     }
 }

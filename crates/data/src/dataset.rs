@@ -47,6 +47,25 @@ pub struct Rows {
     pub state_dim: usize,
 }
 
+impl Rows {
+    /// Refuses rows that do not belong to an episode of so many frames.
+    pub(crate) fn check(&self, dataset: &dyn Dataset, episode: usize) -> Result<(), Error> {
+        let frames = dataset.episodes()[episode].frames;
+        let (actions, states) = (frames.checked_mul(self.action_dim), frames.checked_mul(self.state_dim));
+        let found = (self.times.len(), Some(self.actions.len()), Some(self.states.len()));
+        if found == (frames, actions, states) {
+            return Ok(());
+        }
+        Err(Error::Field {
+            file: dataset.root().to_owned(),
+            field: format!("rows of {}", dataset.episodes()[episode].name),
+            found: format!("{} times, {} action values", self.times.len(), self.actions.len()),
+            expected: format!("{frames} times, {} numbers to an action", self.action_dim),
+            mend: "the data set contradicts itself; `dataset validate` lists what is wrong",
+        })
+    }
+}
+
 /// Frames of one episode that belong together.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Stretch {

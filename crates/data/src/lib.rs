@@ -45,8 +45,11 @@ mod format;
 mod lerobot;
 mod loader;
 mod mp4;
+mod runs;
+mod streamed;
 mod video;
 mod video_file;
+mod windows;
 
 pub use clip::{Clip, ClipSource, Frames};
 pub use columns::{Cells, Column, ColumnKind, ColumnWriter};
@@ -58,4 +61,6 @@ pub use error::Error;
 pub use format::{Format, OpenOptions, detect, open};
 pub use lerobot::{Feature, Info, LeRobot};
 pub use loader::{Batch, Loader, LoaderConfig, collate};
+pub use runs::{Division, Holdout, Run};
+pub use streamed::StreamedClips;
 pub use video_file::{VideoFile, View};

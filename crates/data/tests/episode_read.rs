@@ -18,9 +18,9 @@ fn frames_are_those_of_the_decoded_split() {
     let clips = toy.load("train", FRAMES).unwrap();
     for episode in 0..3 {
         assert_eq!(read(&toy, episode, 0..FRAMES).unwrap(), clips.clip(episode).unwrap().frames);
-        assert_eq!(read(&toy, episode, 2..4).unwrap(), clips.episode_clip(episode, 2, 2).unwrap().frames);
+        assert_eq!(read(&toy, episode, 2..4).unwrap(), clips.run_clip(episode, 2, 2).unwrap().frames);
         let skipping = read(&toy, episode, [0, 3, 5]).unwrap();
-        assert_eq!(skipping.frame(1), clips.episode_clip(episode, 3, 1).unwrap().frames.frame(0));
+        assert_eq!(skipping.frame(1), clips.run_clip(episode, 3, 1).unwrap().frames.frame(0));
     }
 }
 

@@ -4,7 +4,7 @@ mod support;
 
 use std::path::Path;
 
-use cola_data::{Clip, ClipOptions, ClipSource, EpisodeClips, Error, LeRobot, Region};
+use cola_data::{Clip, ClipOptions, ClipSource, EpisodeClips, Error, LeRobot, Region, Run};
 use serde_json::json;
 use support::{Column, FRAMES, ROBODESK, Toy, load, options, set};
 
@@ -20,7 +20,7 @@ fn pictures(clip: &Clip) -> Vec<usize> {
 #[test]
 fn frames_are_exact_with_b_frames_and_several_files() {
     let clips = Toy::new().write().load("train", FRAMES).unwrap();
-    assert_eq!((clips.len(), clips.episodes()), (3, 3));
+    assert_eq!((clips.len(), clips.runs()), (3, 3));
     for episode in 0..3 {
         let clip = clips.clip(episode).unwrap();
         assert_eq!(pictures(&clip), Vec::from_iter(episode * FRAMES..(episode + 1) * FRAMES));
@@ -37,7 +37,7 @@ fn frames_are_exact_with_b_frames_and_several_files() {
 #[test]
 fn actions_belong_to_their_frames_whatever_the_order_of_rows() {
     let clips = Toy::new().write().load("train", 3).unwrap();
-    let clip = clips.episode_clip(2, 1, 3).unwrap();
+    let clip = clips.run_clip(2, 1, 3).unwrap();
     assert_eq!((clip.action_dim, clip.episode, clip.start), (2, 2, 1));
     assert_eq!(clip.actions, [2.0, 1.0, 2.0, 2.0], "actions of frames 1 and 2 lead to frames 2 and 3");
     assert_eq!(pictures(&clip), [13, 14, 15]);
@@ -53,8 +53,8 @@ fn every_start_makes_a_clip() {
     assert_eq!(starts, expected);
     assert!(matches!(clips.clip(15), Err(Error::Setting { .. })));
     assert_eq!(clips.with_frames(4).unwrap().len(), 3 * 3);
-    assert_eq!(clips.episode_frames(0).unwrap(), FRAMES);
-    assert!(clips.episode_frames(3).is_err());
+    assert_eq!(clips.run(0).unwrap().0.frames, 0..FRAMES);
+    assert!(clips.run(3).is_err());
 }
 
 #[test]
@@ -76,9 +76,9 @@ fn clips_longer_than_episodes_name_both_lengths() {
     let error = Toy::new().write().load("train", 7).err().unwrap();
     assert!(error.to_string().starts_with("an episode has 6 frames, clips need 7"), "{error}");
     let clips = Toy::new().write().load("train", FRAMES).unwrap();
-    let error = clips.episode_clip(0, 4, 3).unwrap_err();
+    let error = clips.run_clip(0, 4, 3).unwrap_err();
     assert!(matches!(error, Error::ShortEpisode { found: 2, expected: 3, .. }), "{error}");
-    assert!(clips.episode_clip(0, usize::MAX, 2).is_err());
+    assert!(clips.run_clip(0, usize::MAX, 2).is_err());
     assert!(clips.with_frames(0).is_err());
 }
 
@@ -122,9 +122,12 @@ fn region_and_store_set_the_size_that_is_kept() {
 fn the_shipped_videos_decode_completely() {
     let robodesk = LeRobot::open(Path::new(ROBODESK)).unwrap();
     let mut heard = Vec::new();
-    let clips = EpisodeClips::load(&robodesk, &Vec::from_iter(560..600), &options(16), &mut |done, all| {
-        heard.push((done, all))
-    })
+    let clips = EpisodeClips::load(
+        &robodesk,
+        &Run::whole(&robodesk, &Vec::from_iter(560..600)).unwrap(),
+        &options(16),
+        &mut |done, all| heard.push((done, all)),
+    )
     .unwrap();
     assert_eq!(clips.len(), 40);
     assert_eq!((heard.first(), heard.last()), (Some(&(0, 640)), Some(&(640, 640))));

@@ -34,7 +34,7 @@ fn the_shipped_push_t_set_has_60_episodes_in_three_splits() {
     for (split, range) in [("train", 0..48), ("valid", 48..54), ("test", 54..60)] {
         assert_eq!(pusht.split(split).unwrap(), Vec::from_iter(range.clone()));
         let clips = load(&pusht, split, &options(16)).unwrap();
-        assert_eq!((clips.len(), clips.episodes()), (range.len(), range.len()), "{split}");
+        assert_eq!((clips.len(), clips.runs()), (range.len(), range.len()), "{split}");
         let clip = clips.clip(0).unwrap();
         assert_eq!((clip.frames.height, clip.frames.width, clip.action_dim), (128, 128, 2));
         assert!(clip.actions.iter().all(|target| (0.0..=512.0).contains(target)), "{split}");

@@ -9,9 +9,8 @@ use crate::evaluate::episodes::{Datasets, Episodes, Look, Sides};
 use crate::evaluate::folders::Folders;
 use crate::evaluate::pair::Pairs;
 use crate::evaluate::rollouts::{Continue, Rollouts, Told, checkpoint};
-use crate::lam::model::same_folder;
 use crate::rollout::origin::Origin;
-use crate::sources::{generator, robodesk};
+use crate::sources::{generator, robodesk, same_folder};
 
 /// Clips that a checkpoint continues at once.
 const BATCH: usize = 20;

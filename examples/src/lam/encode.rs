@@ -13,7 +13,7 @@ use cola_report::Progress;
 
 use crate::lam::args::{DataArgs, EncodeArgs};
 use crate::lam::model::{Model, region_of};
-use crate::sources::decode;
+use crate::sources::decode_split;
 
 /// Frames read at a time.
 const PIECE: usize = 64;
@@ -189,15 +189,15 @@ fn encode_dataset(model: &Model, args: &EncodeArgs, dataset: &dyn Dataset) -> Re
     ];
     let mut export = Export::create(model, args, &what)?;
     for split in &splits {
-        let clips = decode(dataset, split, &options)?;
-        let mut bar = Progress::start(&format!("encode {split}"), clips.episodes() as u64, 0);
-        for episode in 0..clips.episodes() {
-            let stored = clips.episode_frames(episode)?;
+        let clips = decode_split(dataset, split, &options)?;
+        let mut bar = Progress::start(&format!("encode {split}"), clips.runs() as u64, 0);
+        for episode in 0..clips.runs() {
+            let (run, rows) = clips.run(episode)?;
+            let stored = run.frames.len();
             let frames: Vec<usize> = (0..stored).step_by(config.data.frame_stride).collect();
             if frames.len() >= 2 {
-                let clip = clips.episode_clip(episode, 0, frames.len())?;
+                let clip = clips.run_clip(episode, 0, frames.len())?;
                 let number = clip.episode as i64;
-                let rows = clips.rows(episode)?;
                 let actions = model
                     .lam
                     .infer_long(&seen(model, clip.frames)?, config.data.frames)

@@ -12,7 +12,7 @@ use cola_nn::Params;
 
 use crate::args::checkpoint_at;
 use crate::lam::args::{DataArgs, ModelArgs};
-use crate::sources::{Sources, decode, robodesk};
+use crate::sources::{Sources, decode_split, robodesk, same_folder};
 
 /// The shipped latent action model of the `tiny` preset.
 pub fn shipped() -> PathBuf {
@@ -77,7 +77,7 @@ impl Model {
         }
         let data = args.data.clone().unwrap_or_else(robodesk);
         let dataset = cola_data::open(&data, &OpenOptions::default())?;
-        Ok(Arc::new(decode(&*dataset, split, &self.clip_options(args)?)?))
+        Ok(Arc::new(decode_split(&*dataset, split, &self.clip_options(args)?)?))
     }
 }
 
@@ -93,11 +93,6 @@ pub fn region_of(values: &[f64]) -> Result<Region> {
         );
     };
     Ok(Region { top, left, height, width })
-}
-
-/// Whether both paths lead to one folder.
-pub fn same_folder(a: &Path, b: &Path) -> bool {
-    matches!((a.canonicalize(), b.canonicalize()), (Ok(a), Ok(b)) if a == b)
 }
 
 /// The folder of a program's results.

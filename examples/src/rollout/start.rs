@@ -7,7 +7,7 @@ use candle_core::{DType, Device, Tensor};
 use cola_data::{ClipOptions, ClipSource, Crop, Frames, OpenOptions, resize};
 use image::{DynamicImage, ImageDecoder, ImageReader};
 
-use crate::sources::{decode, robodesk};
+use crate::sources::{decode_split, robodesk};
 
 /// The centre of a picture file as a square of `side` pixels.
 ///
@@ -32,7 +32,7 @@ pub fn picture(file: &Path, side: usize) -> Result<Frames> {
 /// The clips' files are missing or damaged.
 pub fn robodesk_frame(view: ClipOptions, side: usize) -> Result<Frames> {
     let options = ClipOptions { camera: None, frames: 1, frame_stride: 1, ..view };
-    let clips = decode(&*cola_data::open(&robodesk(), &OpenOptions::default())?, "valid", &options)?;
+    let clips = decode_split(&*cola_data::open(&robodesk(), &OpenOptions::default())?, "valid", &options)?;
     square(&clips.clip(0)?.frames, side)
 }
 

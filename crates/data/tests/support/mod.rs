@@ -10,7 +10,7 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use cola_data::{ClipOptions, Dataset, EpisodeClips, Error, LeRobot, Region};
+use cola_data::{ClipOptions, Dataset, EpisodeClips, Error, LeRobot, Region, Run};
 use parquet::basic::{Compression, LogicalType, Repetition, Type as Physical};
 use parquet::data_type::{ByteArray, ByteArrayType, DoubleType, FloatType, Int64Type};
 use parquet::file::properties::WriterProperties;
@@ -187,12 +187,12 @@ impl Toy {
 
 /// Decodes a split.
 pub(crate) fn load(dataset: &dyn Dataset, split: &str, options: &ClipOptions) -> Result<EpisodeClips, Error> {
-    EpisodeClips::load(dataset, &dataset.split(split)?, options, &mut |_, _| {})
+    EpisodeClips::load(dataset, &Run::whole(dataset, &dataset.split(split)?)?, options, &mut |_, _| {})
 }
 
 /// Whole frames in full size.
 pub(crate) fn options(frames: usize) -> ClipOptions {
-    ClipOptions { camera: None, frames, frame_stride: 1, region: Region::FULL, store: 128 }
+    ClipOptions { camera: None, frames, frame_stride: 1, rate: None, region: Region::FULL, store: 128 }
 }
 
 /// Replaces or, with `None`, removes a column.

@@ -1,0 +1,108 @@
+//! Which frames of a data set clips are made of: stretches of episodes, less what is held out.
+
+use std::ops::Range;
+
+use serde::{Deserialize, Serialize};
+
+use crate::{Dataset, Error};
+
+/// Consecutive frames of one episode. Clips never cross the end of a run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Run {
+    /// Number of the episode.
+    pub episode: usize,
+    /// Its frames, half-open.
+    pub frames: Range<usize>,
+}
+
+impl Run {
+    /// The whole episodes.
+    ///
+    /// # Errors
+    /// An episode that the data set does not have.
+    pub fn whole(dataset: &dyn Dataset, episodes: &[usize]) -> Result<Vec<Self>, Error> {
+        let all = dataset.episodes();
+        let run = |&episode: &usize| match all.get(episode) {
+            Some(found) => Ok(Self { episode, frames: 0..found.frames }),
+            None => Err(Error::setting("episode", episode, format!("below {}", all.len()))),
+        };
+        episodes.iter().map(run).collect()
+    }
+}
+
+/// How a data set is divided into what is trained on and what is held out.
+///
+/// A data set that defines the held-out split itself is taken at its word. Of any other, each `every`-th of the episodes
+/// that would be trained on is held out; of a data set with one episode, the last `1 / every` of its frames.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Holdout {
+    /// Name of the held-out split.
+    pub split: String,
+    /// One of so many episodes is held out, at least 2; 0 refuses data sets that do not define the split.
+    pub every: usize,
+}
+
+/// A data set in two parts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Division {
+    /// What is trained on.
+    pub train: Vec<Run>,
+    /// What is held out.
+    pub held_out: Vec<Run>,
+    /// Whether the data set defines the parts itself.
+    pub own: bool,
+}
+
+impl Holdout {
+    /// Divides a data set.
+    ///
+    /// # Errors
+    /// A split that is empty or malformed; a split that is not defined, where `every` is 0; `every` of 1; too few frames to
+    /// hold any out.
+    pub fn divide(&self, dataset: &dyn Dataset) -> Result<Division, Error> {
+        let names = dataset.splits();
+        let defined = |name: &str| names.iter().any(|found| found == name);
+        if self.every == 0 || (defined(&self.split) && defined("train")) {
+            let part = |name: &str| Run::whole(dataset, &dataset.split(name)?);
+            return Ok(Division { train: part("train")?, held_out: part(&self.split)?, own: true });
+        }
+        if self.every == 1 {
+            return Err(Error::setting("every", 1, "0, or at least 2: something has to be left to train on"));
+        }
+        let held_out = if defined(&self.split) { dataset.split(&self.split)? } else { Vec::new() };
+        let base = match defined("train") {
+            true => dataset.split("train")?,
+            false => (0..dataset.episodes().len()).filter(|episode| !held_out.contains(episode)).collect(),
+        };
+        let base = Run::whole(dataset, &base)?;
+        let (train, held_out) = match (held_out.is_empty(), base.as_slice()) {
+            (false, _) => (base, Run::whole(dataset, &held_out)?),
+            (true, [only]) => self.cut(only),
+            (true, _) => self.deal(base),
+        };
+        if train.is_empty() || held_out.is_empty() {
+            let found = format!("{} and {} episodes", train.len(), held_out.len());
+            return Err(Error::setting("episodes to train on and to hold out", found, "at least 1 of each"));
+        }
+        Ok(Division { train, held_out, own: false })
+    }
+
+    /// Every so many runs one, and the last one if there are fewer.
+    fn deal(&self, runs: Vec<Run>) -> (Vec<Run>, Vec<Run>) {
+        let every = self.every.min(runs.len());
+        let (mut train, mut held_out) = (Vec::new(), Vec::new());
+        for (place, run) in runs.into_iter().enumerate() {
+            if (place + 1) % every == 0 { held_out.push(run) } else { train.push(run) }
+        }
+        (train, held_out)
+    }
+
+    /// The last part of the frames.
+    fn cut(&self, run: &Run) -> (Vec<Run>, Vec<Run>) {
+        let Range { start, end } = run.frames;
+        let kept = end - (end - start).div_ceil(self.every);
+        let part = |frames| Run { episode: run.episode, frames };
+        (vec![part(start..kept)], vec![part(kept..end)])
+    }
+}
