@@ -5,7 +5,7 @@ mod deviations;
 mod presets;
 mod text;
 
-use cola_data::{ClipOptions, CropConfig, LoaderConfig, Region};
+use cola_data::{ClipOptions, CropConfig, FeederConfig, LoaderConfig, Region};
 use cola_dit_world::{CodecConfig, DitConfig, HistoryUse, RolloutConfig};
 use cola_flow::{SamplerConfig, TimeConfig};
 use cola_lam::LamConfig;
@@ -81,6 +81,20 @@ pub struct DataConfig {
     pub crop: CropConfig,
     /// Frames per second that the world model is told.
     pub fps: f64,
+    /// Threads that make the next batches while a step is trained; 0 makes each batch when it is needed. Changes speed and
+    /// memory, not the batches.
+    #[serde(default = "DataConfig::one_worker")]
+    pub workers: usize,
+    /// Unreadable clips of each source that are replaced by others before the run gives up; 0 ends it at the first one.
+    #[serde(default)]
+    pub budget: usize,
+}
+
+impl DataConfig {
+    /// What a configuration stored before there was a choice means.
+    fn one_worker() -> usize {
+        FeederConfig::default().workers
+    }
 }
 
 /// Flow matching.
@@ -255,6 +269,13 @@ impl ExperimentConfig {
             lam_size: self.lam.image,
             world_size: self.data.world_size,
             crop: self.data.crop,
+            budget: self.data.budget,
         }
+    }
+
+    /// How many batches are made ahead, and by how many threads: a batch for each worker, but at least the usual number.
+    pub fn feeder(&self) -> FeederConfig {
+        let workers = self.data.workers;
+        FeederConfig { workers, ahead: workers.max(FeederConfig::default().ahead) }
     }
 }

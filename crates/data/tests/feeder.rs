@@ -177,17 +177,17 @@ fn a_panic_of_the_source_is_an_error_of_its_step() {
 
 #[test]
 fn dropping_a_feeder_ends_its_threads_between_two_clips() {
-    let pause = Duration::from_millis(30);
-    let (source, loader) = loader(Watched { pause, ..Watched::new() });
-    let left: Weak<Watched> = Arc::downgrade(&source);
+    let (source, loader) = loader(Watched { pause: Duration::from_millis(40), ..Watched::new() });
+    let left: Weak<Loader> = Arc::downgrade(&loader);
     let mut feeder = feeder(&loader, 0..1000, 4, 8);
     feeder.next(CPU).unwrap().expect("a batch");
-    drop((loader, source));
-    let began = Instant::now();
+    drop(loader);
+    let before = source.reads.load(Ordering::SeqCst);
     drop(feeder);
-    // Eight batches of three clips would take far longer on the pool's threads.
-    assert!(began.elapsed() < 8 * pause, "{:?}", began.elapsed());
-    assert!(left.upgrade().is_none(), "no thread holds the source any more");
+    // Each of the pool's threads may have a clip in hand, and may have begun another before it heard of the end.
+    let read = source.reads.load(Ordering::SeqCst) - before;
+    assert!(read <= 2 * rayon::current_num_threads(), "{read} clips after the end");
+    assert!(left.upgrade().is_none(), "no thread holds the loader any more");
 }
 
 #[test]
@@ -208,12 +208,12 @@ fn waiting_is_measured_and_told_in_percent() {
     let mut feeder = feeder(&fast, 0..10, 1, 2);
     feeder.next(CPU).unwrap();
     feeder.take_stall();
-    for _ in 1..10 {
-        std::thread::sleep(Duration::from_millis(40));
+    for _ in 1..6 {
+        std::thread::sleep(Duration::from_millis(100));
         feeder.next(CPU).unwrap();
     }
     let stall = feeder.take_stall();
-    assert!(stall.share() < 20.0, "{stall}");
+    assert!(stall.share() < 30.0, "{stall}");
     let stall = Stall { waited: Duration::from_millis(124), total: Duration::from_secs(31), batches: 9 };
     assert_eq!(stall.to_string(), "stalled 0.4 % of 31 s");
     assert_eq!(Stall::default().share(), 0.0);

@@ -17,6 +17,9 @@ use super::views::Views;
 use super::{Batch, Loader};
 use crate::Error;
 
+/// Workers that a [`Feeder`] may have.
+const MOST: usize = 256;
+
 /// Threads and room of a [`Feeder`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -34,6 +37,22 @@ impl Default for FeederConfig {
     /// One worker, two batches.
     fn default() -> Self {
         Self { workers: 1, ahead: 2 }
+    }
+}
+
+impl FeederConfig {
+    /// Refuses more threads than any machine has use for, and workers without room for a batch.
+    ///
+    /// # Errors
+    /// The field that makes no sense.
+    pub fn check(&self) -> Result<(), Error> {
+        if self.workers > MOST {
+            return Err(Error::setting("workers", self.workers, format!("at most {MOST}")));
+        }
+        match self.workers > 0 && self.ahead == 0 {
+            true => Err(Error::setting("ahead", 0, "at least 1")),
+            false => Ok(()),
+        }
     }
 }
 
@@ -117,21 +136,19 @@ impl From<Error> for Halt {
 impl Feeder {
     /// Begins with the first of `steps`; `augment` tells for each step whether its clips are cropped at random.
     ///
-    /// In a thread of a rayon pool no workers are started: waiting there for work that the pool has to do could last for
-    /// ever.
+    /// In a thread of a rayon pool no workers are started, and a feeder with workers must not be moved into one: waiting
+    /// there for work that the pool has to do could last for ever.
     ///
     /// # Errors
-    /// Workers without room for a batch ahead, threads that the system does not start.
+    /// What [`FeederConfig::check`] refuses, threads that the system does not start.
     pub fn start(
         loader: Arc<Loader>,
         steps: Range<u64>,
         augment: impl Fn(u64) -> bool + Send + Sync + 'static,
         options: FeederConfig,
     ) -> Result<Self, Error> {
+        options.check()?;
         let FeederConfig { workers, ahead } = options;
-        if workers > 0 && ahead == 0 {
-            return Err(Error::setting("ahead", 0, "at least 1"));
-        }
         let workers = if rayon::current_thread_index().is_some() { 0 } else { workers };
         let work = Arc::new(Work {
             loader,
