@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use cola_coevolve::{Error, ExperimentConfig, Observer, Phase, Record, Warning};
+use cola_data::{Failure, Stall};
 use cola_report::Progress;
 
 /// One bar for each phase: rate, loss, codes in use, time left.
@@ -14,12 +15,21 @@ pub struct Console {
     loss: Option<f64>,
     /// Warnings that were shown, and for how many records they had held then.
     shown: BTreeMap<String, u32>,
+    /// Replaced clips that were shown.
+    replaced: usize,
 }
 
 impl Console {
     /// For a run of this configuration.
     pub fn new(config: &ExperimentConfig) -> Self {
-        Self { config: config.clone(), bar: None, codes: String::new(), loss: None, shown: BTreeMap::new() }
+        Self {
+            config: config.clone(),
+            bar: None,
+            codes: String::new(),
+            loss: None,
+            shown: BTreeMap::new(),
+            replaced: 0,
+        }
     }
 
     /// Ends the last phase's bar.
@@ -75,6 +85,18 @@ impl Observer for Console {
                     None => eprintln!("{line}"),
                 }
             }
+        }
+        Ok(())
+    }
+
+    fn on_phase_end(&mut self, _phase: &Phase, stall: &Stall, failures: &[Failure]) -> Result<(), Error> {
+        self.finish();
+        eprintln!("data       {stall}");
+        if failures.len() > self.replaced {
+            let clips = failures.iter().map(|clip| format!("{} {}: {}", clip.share, clip.clip, clip.message));
+            let clips: Vec<String> = clips.collect();
+            eprintln!("data       {} unreadable clips replaced: {}", clips.len(), clips.join("; "));
+            self.replaced = failures.len();
         }
         Ok(())
     }

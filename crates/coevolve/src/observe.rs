@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use cola_data::{Failure, Stall};
 use cola_lam::UsageReport;
 use serde::{Deserialize, Serialize};
 
@@ -84,6 +85,16 @@ pub trait Observer {
         Ok(())
     }
 
+    /// The last step of a phase is done. `stall` tells how long its steps waited for their batches, in a resumed run
+    /// since the resume; `failures` lists every clip that was replaced so far, see `data.budget`.
+    ///
+    /// # Errors
+    /// The observer's own; they stop the run.
+    fn on_phase_end(&mut self, phase: &Phase, stall: &Stall, failures: &[Failure]) -> Result<(), Error> {
+        let _ = (phase, stall, failures);
+        Ok(())
+    }
+
     /// A checkpoint is safely on the disk.
     ///
     /// # Errors
@@ -92,4 +103,12 @@ pub trait Observer {
         let _ = folder;
         Ok(())
     }
+}
+
+/// Tells every observer, one after the other, up to the first that fails.
+pub(crate) fn tell(
+    observers: &mut [&mut dyn Observer],
+    mut what: impl FnMut(&mut dyn Observer) -> Result<(), Error>,
+) -> Result<(), Error> {
+    observers.iter_mut().try_for_each(|observer| what(&mut **observer))
 }

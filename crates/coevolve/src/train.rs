@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use candle_core::{DType, Device, Tensor};
-use cola_data::{Batch, ClipSource, Loader};
+use cola_data::{Batch, ClipSource, Feeder, Loader};
 use cola_lam::{CodeRestart, UsageReport};
 
 use crate::Error;
@@ -14,7 +14,7 @@ use crate::config::{ExperimentConfig, FIRST_BATCHES};
 use crate::health::{Health, Warning};
 use crate::idm_gradient;
 use crate::learner::{Learner, learners};
-use crate::observe::{Observer, Record};
+use crate::observe::{Observer, Record, tell};
 use crate::optim::{AdamW, Update};
 use crate::plan::{Phase, PhaseKind, Trains};
 use crate::step::{Key, Step, lam_step, world_step};
@@ -169,7 +169,11 @@ impl Run {
     ) -> Result<(), Error> {
         let config = self.config.clone();
         let schedule = &config.schedule;
-        let loader = Loader::new(source.clone(), config.loader(), config.seed)?;
+        let loader = Arc::new(Loader::new(source.clone(), config.loader(), config.seed)?);
+        let plan = config.plan.clone();
+        let crops = move |step| plan.locate(step).is_some_and(|(index, _)| plan.phases()[index].kind.crops());
+        let mut feeder =
+            Feeder::start(loader.clone(), self.step..config.plan.steps(), crops, config.feeder())?;
         let mut window = Window::new(&config.lam);
         let mut entered: Option<(usize, Trains, System, Vec<Learner>)> = None;
         while let Some((index, within)) = config.plan.locate(self.step) {
@@ -177,9 +181,7 @@ impl Run {
             let trains = self.trains(&phase);
             if entered.as_ref().is_none_or(|(known, learns, ..)| (*known, *learns) != (index, trains)) {
                 if entered.as_ref().is_none_or(|(known, ..)| *known != index) {
-                    for observer in observers.iter_mut() {
-                        observer.on_phase(&phase, within, self.step)?;
-                    }
+                    tell(observers, |observer| observer.on_phase(&phase, within, self.step))?;
                 }
                 // Before a held model is read, too.
                 if phase.kind.trains().lam && !self.lam_given {
@@ -194,19 +196,15 @@ impl Run {
             }
             let Some((_, _, system, learners)) = &entered else { continue };
 
-            let batch = loader.batch(self.step, phase.kind.crops(), &self.device)?;
+            let Some(batch) = feeder.next(&self.device)? else { break };
             let loss = self.one_step(&phase, within, system, learners, &batch, &mut window)?;
             self.step += 1;
-            for observer in observers.iter_mut() {
-                observer.on_step(&phase, within + 1, loss)?;
-            }
+            tell(observers, |observer| observer.on_step(&phase, within + 1, loss))?;
 
             let mut collapse = None;
             if self.record_follows(self.step, &phase, within) {
                 let record = self.record(&phase, within, &mut window, system, held_out)?;
-                for observer in observers.iter_mut() {
-                    observer.on_record(&record)?;
-                }
+                tell(observers, |observer| observer.on_record(&record))?;
                 if self.stop_on_collapse
                     && self.health.may_stop(&config.health, config.plan.steps_with_actions())
                 {
@@ -214,12 +212,14 @@ impl Run {
                 }
             }
             let phase_ends = within + 1 == phase.steps;
+            if phase_ends {
+                let (stall, failures) = (feeder.take_stall(), loader.failures());
+                tell(observers, |observer| observer.on_phase_end(&phase, &stall, &failures))?;
+            }
             if self.step.is_multiple_of(schedule.checkpoint_every) || phase_ends || collapse.is_some() {
                 let state = State::new(self.step, &self.restart, &self.health, self.lam_given);
                 let folder = checkpoint::save(checkpoints, &config, &self.params, &self.optimizer, state)?;
-                for observer in observers.iter_mut() {
-                    observer.on_checkpoint(&folder)?;
-                }
+                tell(observers, |observer| observer.on_checkpoint(&folder))?;
                 if let Some(warning) = collapse {
                     return Err(Error::Collapsed {
                         phase: phase.to_string(),

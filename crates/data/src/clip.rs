@@ -1,5 +1,7 @@
 //! Clips: a few frames and the actions between them; the trait of everything that holds clips.
 
+use std::ops::Range;
+
 use crate::Error;
 
 /// RGB pictures of one size.
@@ -56,6 +58,17 @@ pub struct Clip {
     pub start: usize,
 }
 
+/// Clips of a source that are drawn on their own, without replacement.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Share {
+    /// What a person finds it by.
+    pub name: String,
+    /// Its clips, by their index in the source.
+    pub clips: Range<usize>,
+    /// How often it is drawn, beside the other shares' weights; positive.
+    pub weight: f64,
+}
+
 /// A fixed, numbered set of clips of one length.
 ///
 /// `clip` is a pure function of `index`: the loader's order, not the source, is what changes from epoch to epoch.
@@ -76,4 +89,10 @@ pub trait ClipSource: Send + Sync {
     /// # Errors
     /// An index at or above `len()`, or whatever keeps the source from reading the clip.
     fn clip(&self, index: usize) -> Result<Clip, Error>;
+
+    /// How a [`Loader`](crate::Loader) draws: one share that holds all clips, unless the source is a
+    /// [`Mixture`](crate::Mixture).
+    fn shares(&self) -> Vec<Share> {
+        vec![Share { name: "clips".into(), clips: 0..self.len(), weight: 1.0 }]
+    }
 }

@@ -267,6 +267,33 @@ pub enum Error {
         /// Values that make sense.
         expected: String,
     },
+    /// More clips of a source cannot be read than the budget allows, or none was found that can.
+    #[error(
+        "`{share}`: found {found} broken clips, expected at most {budget} (data.budget) and one that can be read among \
+         those drawn: {}; run `dataset validate --repair`, which lists what to leave out, or raise data.budget",
+        messages.join("; ")
+    )]
+    Broken {
+        /// Name of the share.
+        share: String,
+        /// Broken clips so far.
+        found: usize,
+        /// Broken clips that are put up with.
+        budget: usize,
+        /// The first of them and what is wrong with each.
+        messages: Vec<String>,
+    },
+    /// A thread that makes batches could not be started, or panicked.
+    #[error(
+        "batch {step}: the thread that makes it failed: {found}; this is a fault of the program or a want of memory, not \
+         of the data: report it, with the backtrace that RUST_BACKTRACE=1 gives"
+    )]
+    Worker {
+        /// Number of the batch.
+        step: u64,
+        /// The thread's last words.
+        found: String,
+    },
     /// A picture could not be resized.
     #[error("resizing a picture failed")]
     Resize(#[from] fast_image_resize::ResizeError),

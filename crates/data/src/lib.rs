@@ -7,7 +7,7 @@
 //! use cola_data::{CropConfig, DrawnConfig, DrawnWorld, Loader, LoaderConfig};
 //!
 //! let world = DrawnWorld::new(DrawnConfig::tiny(), 7)?;
-//! let config = LoaderConfig { batch: 8, lam_size: 14, world_size: 16, crop: CropConfig::paper() };
+//! let config = LoaderConfig { batch: 8, lam_size: 14, world_size: 16, crop: CropConfig::paper(), budget: 0 };
 //! let loader = Loader::new(Arc::new(world), config, 7)?;
 //! let batch = loader.batch(0, true, &Device::Cpu)?;
 //! assert_eq!(batch.lam_view.dims(), [8, 4, 3, 14, 14]);
@@ -22,7 +22,9 @@
 //! - [`EpisodeClips`] decodes the episodes of a split frame by frame and cuts them into [`Clip`]s;
 //! - [`DrawnWorld`] draws clips instead, for tests and first steps without any files;
 //! - [`CropConfig`] and [`resize`] choose the window that both models see;
-//! - [`Loader`] puts seeded, resumable batches together; [`collate`] makes batches for evaluation.
+//! - [`Mixture`] puts weighted groups of sources side by side;
+//! - [`Loader`] puts seeded, resumable batches together, [`Feeder`] ahead of time; [`collate`] makes batches for
+//!   evaluation.
 //!
 //! Without a data set around them:
 //!
@@ -44,6 +46,7 @@ mod error;
 mod format;
 mod lerobot;
 mod loader;
+mod mixture;
 mod mp4;
 mod runs;
 mod streamed;
@@ -51,7 +54,7 @@ mod video;
 mod video_file;
 mod windows;
 
-pub use clip::{Clip, ClipSource, Frames};
+pub use clip::{Clip, ClipSource, Frames, Share};
 pub use columns::{Cells, Column, ColumnKind, ColumnWriter};
 pub use crop::{Crop, CropConfig, Region, resize};
 pub use dataset::{Camera, Dataset, Decoded, Episode, Rows, Stretch};
@@ -60,7 +63,11 @@ pub use episodes::{ClipOptions, EpisodeClips};
 pub use error::Error;
 pub use format::{Format, OpenOptions, detect, open};
 pub use lerobot::{Feature, Info, LeRobot};
-pub use loader::{Batch, Loader, LoaderConfig, collate};
+pub use loader::{Batch, Failure, Feeder, FeederConfig, Loader, LoaderConfig, Stall, collate};
+pub use mixture::{
+    Group, GroupConfig, GroupWeights, Mixture, MixtureConfig, MixturePlan, PlanRow, Preset, Source,
+    SourceConfig,
+};
 pub use runs::{Division, Holdout, Run};
 pub use streamed::StreamedClips;
 pub use video_file::{VideoFile, View};

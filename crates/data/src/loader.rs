@@ -1,15 +1,27 @@
 //! From clips to batches: seeded order, one crop for each clip, both views of it, tensors.
 
-use std::sync::{Arc, Mutex, PoisonError};
+mod failures;
+mod feeder;
+mod order;
+mod views;
+
+use std::sync::Arc;
 
 use candle_core::{Device, Tensor};
 use cola_random::stream;
-use rand::seq::SliceRandom;
-use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use crate::crop::{Crop, CropConfig, resize};
+pub use self::failures::Failure;
+pub use self::feeder::{Feeder, FeederConfig, Stall};
+
+use self::failures::{Broken, Failures};
+use self::order::{Drawn, Order};
+use self::views::{Place, Sizes, Taken, Views};
+use crate::crop::{Crop, CropConfig};
 use crate::{Clip, ClipSource, Error};
+
+/// Further clips that are tried in place of one that cannot be read.
+const ATTEMPTS: u64 = 8;
 
 /// Sizes of the batches and how clips are cropped.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -23,6 +35,9 @@ pub struct LoaderConfig {
     pub world_size: usize,
     /// Windows drawn for augmented batches.
     pub crop: CropConfig,
+    /// Clips of each share that may turn out to be unreadable, and be replaced, before the loader gives up.
+    #[serde(default)]
+    pub budget: usize,
 }
 
 impl LoaderConfig {
@@ -47,38 +62,50 @@ pub struct Batch {
     /// The same windows for the world model, `(B, T, 3, world_size, world_size)`; the same tensor if the sizes are
     /// equal.
     pub world_view: Tensor,
-    /// Real actions, `(B, T - 1, A)`, f32; `None` if the source has none or clips have one frame.
+    /// Real actions, `(B, T - 1, A)`, f32; `None` if the source has none, if clips have one frame, or if the batch holds
+    /// clips with different `A`, as a batch of a [`Mixture`](crate::Mixture) may.
     pub actions: Option<Tensor>,
     /// Global number of each sample, the key of everything drawn for it.
     pub samples: Vec<u64>,
-    /// Index of each clip in its source.
+    /// Index of each clip in the source.
     pub clips: Vec<usize>,
 }
 
 /// Batches of a source in a seeded order.
 ///
-/// A batch depends on no earlier one, so a resumed run continues with the step number alone: step `s` takes the samples
-/// `s * B .. (s + 1) * B`; sample `g` is element `g % len` of the permutation of epoch `g / len`, and its crop is drawn
-/// from a stream of its own.
+/// A batch depends on no earlier one: seed and step number are all that a resumed run needs. Step `s` takes the samples
+/// `s * B .. (s + 1) * B`. Sample `g` of a source with one [share](ClipSource::shares) is element `g % len` of the
+/// permutation of epoch `g / len`. With several, each block of 65,536 samples holds a fixed number of every share, in an
+/// order of its own, and each share is passed through in such epochs: its `n`-th sample is element `n % len` of its
+/// permutation number `n / len`. The crop of a sample is drawn from a stream of its own.
+///
+/// # Broken clips
+/// With a [budget](LoaderConfig::budget) above 0, a clip that cannot be read is replaced by another one of its share,
+/// a function of seed, sample and attempt; so batches stay the same whoever makes them and whatever was met before.
+/// [`failures`](Self::failures) lists what was replaced. Without a budget the source's own error is returned.
 pub struct Loader {
     source: Arc<dyn ClipSource>,
     config: LoaderConfig,
     seed: u64,
-    /// The permutation used last: shuffling millions of clips for each batch would be slow.
-    order: Mutex<Option<(u64, Arc<[u32]>)>>,
+    sizes: Sizes,
+    order: Order,
+    failures: Failures,
 }
 
 impl Loader {
     /// Batches of `source`.
     ///
     /// # Errors
-    /// A source without clips or with more than 2^32 of them, and what [`LoaderConfig::check`] refuses.
+    /// A source without clips or with a share of more than 2^32 - 1 of them, shares without a positive weight, batches
+    /// that no memory holds, and what [`LoaderConfig::check`] refuses.
     pub fn new(source: Arc<dyn ClipSource>, config: LoaderConfig, seed: u64) -> Result<Self, Error> {
         config.check()?;
-        if source.is_empty() || u32::try_from(source.len()).is_err() {
-            return Err(Error::setting("clips of the source", source.len(), "1 to 2^32 - 1"));
-        }
-        Ok(Self { source, config, seed, order: Mutex::new(None) })
+        let LoaderConfig { batch, lam_size: lam, world_size: world, .. } = config;
+        let sizes = Sizes { batch, frames: source.frames_per_clip(), lam, world };
+        sizes.check()?;
+        let order = Order::new(&*source, seed)?;
+        let failures = Failures::new(config.budget, order.shares().len());
+        Ok(Self { source, config, seed, sizes, order, failures })
     }
 
     /// The clips.
@@ -91,131 +118,103 @@ impl Loader {
         &self.config
     }
 
+    /// The clips that were replaced so far, each once, by share and number. Batches that a [`Feeder`] has ready but
+    /// nobody took do not count.
+    pub fn failures(&self) -> Vec<Failure> {
+        self.failures.list(self.order.shares())
+    }
+
     /// Batch number `step`: a pure function of the seed, `step` and `augment`.
     ///
     /// With `augment` each clip is cropped to a random window, the same for all its frames and for both views; without,
     /// the whole frame is used.
     ///
     /// # Errors
-    /// What the source and the device report.
+    /// What the source and the device report; [`Error::Broken`] if there is a budget and it is used up.
     pub fn batch(&self, step: u64, augment: bool, device: &Device) -> Result<Batch, Error> {
-        let first = step.wrapping_mul(self.config.batch as u64);
-        let samples: Vec<u64> = (0..self.config.batch as u64).map(|i| first.wrapping_add(i)).collect();
-        let clips: Vec<usize> = samples.iter().map(|&sample| self.clip_of(sample)).collect();
-        let views = samples.par_iter().zip(&clips).map(|(&sample, &index)| {
-            let clip = self.source.clip(index)?;
-            let (height, width) = (clip.frames.height, clip.frames.width);
-            let crop = match augment {
-                true => self.config.crop.draw(height, width, &mut stream(self.seed, "crop", 0, sample)),
-                false => Crop::full(height, width),
-            };
-            Views::new(&clip, &crop, self.config.lam_size, self.config.world_size)
-        });
-        let views = views.collect::<Result<Vec<_>, Error>>()?;
-        assemble(views, samples, clips, device)
+        self.finish(self.views(step, augment, || Ok::<_, Error>(()))?, device)
     }
 
-    /// Which clip sample `sample` is.
-    fn clip_of(&self, sample: u64) -> usize {
-        let len = self.source.len() as u64;
-        let (epoch, place) = (sample / len, (sample % len) as usize);
-        let mut order = self.order.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((kept, order)) = &*order
-            && *kept == epoch
-        {
-            return order[place] as usize;
+    /// The part of a batch that needs no device. `go_on` is asked before each clip and may end the work.
+    fn views<E: From<Error> + Send>(
+        &self,
+        step: u64,
+        augment: bool,
+        go_on: impl Fn() -> Result<(), E> + Sync,
+    ) -> Result<Views, E> {
+        let first = step.wrapping_mul(self.config.batch as u64);
+        let samples: Vec<u64> = (0..self.config.batch as u64).map(|i| first.wrapping_add(i)).collect();
+        let drawn = self.order.draw(&samples);
+        Views::make(self.sizes, &samples, |at, place| {
+            go_on()?;
+            Ok(self.take(samples[at], drawn[at], augment, place)?)
+        })
+    }
+
+    /// The clip of one sample, or one that stands in for it.
+    fn take(
+        &self,
+        sample: u64,
+        mut drawn: Drawn,
+        augment: bool,
+        place: &mut Place<'_>,
+    ) -> Result<Taken, Error> {
+        let mut broken = Vec::new();
+        for attempt in 1..=ATTEMPTS + 1 {
+            let index = self.order.index(drawn);
+            match self.read(index, sample, augment, place) {
+                Ok(Clip { actions, action_dim, .. }) => {
+                    return Ok(Taken { clip: Some(index), actions, action_dim, broken });
+                }
+                Err(error) => match Broken::new(drawn, &error).filter(|_| self.config.budget > 0) {
+                    Some(found) => broken.push(found),
+                    None => return Err(error),
+                },
+            }
+            drawn = self.order.replacement(drawn.share, sample, attempt);
         }
-        let mut shuffled: Vec<u32> = (0..len as u32).collect();
-        shuffled.shuffle(&mut stream(self.seed, "order", epoch, 0));
-        let clip = shuffled[place] as usize;
-        *order = Some((epoch, shuffled.into()));
-        clip
+        Ok(Taken { clip: None, actions: Vec::new(), action_dim: 0, broken })
+    }
+
+    fn read(&self, index: usize, sample: u64, augment: bool, place: &mut Place<'_>) -> Result<Clip, Error> {
+        let clip = self.source.clip(index)?;
+        let (height, width) = (clip.frames.height, clip.frames.width);
+        let crop = match augment {
+            true => self.config.crop.draw(height, width, &mut stream(self.seed, "crop", 0, sample)),
+            false => Crop::full(height, width),
+        };
+        place.fill(&clip, &crop)?;
+        Ok(clip)
+    }
+
+    /// Tensors of the views; what was broken among them is counted only here, where steps come one after the other, so
+    /// that the step at which the budget ends does not depend on who was ahead.
+    fn finish(&self, views: Views, device: &Device) -> Result<Batch, Error> {
+        for taken in &views.taken {
+            for (at, broken) in taken.broken.iter().enumerate() {
+                let last = taken.clip.is_none() && at + 1 == taken.broken.len();
+                self.failures.record(broken, last, self.order.shares())?;
+            }
+        }
+        views.batch(device)
     }
 }
 
 /// A batch of whole frames, for evaluation: `samples` and `clips` count from 0.
 ///
 /// # Errors
-/// No clips, clips of different lengths or action sizes, and what the device reports.
+/// No clips, clips of different lengths, and what the device reports.
 pub fn collate(clips: &[Clip], lam_size: usize, world_size: usize, device: &Device) -> Result<Batch, Error> {
-    let views = clips.par_iter().map(|clip| {
-        let crop = Crop::full(clip.frames.height, clip.frames.width);
-        Views::new(clip, &crop, lam_size, world_size)
-    });
-    let views = views.collect::<Result<Vec<_>, Error>>()?;
-    assemble(views, (0..clips.len() as u64).collect(), (0..clips.len()).collect(), device)
-}
-
-/// A clip's part of a batch.
-struct Views {
-    frames: usize,
-    lam: View,
-    /// `None` if it is the same as `lam`.
-    world: Option<View>,
-    actions: Vec<f32>,
-    action_dim: usize,
-}
-
-/// `(T, 3, side, side)`, `[0, 1]`.
-struct View {
-    side: usize,
-    values: Vec<f32>,
-}
-
-impl Views {
-    fn new(clip: &Clip, crop: &Crop, lam_size: usize, world_size: usize) -> Result<Self, Error> {
-        let view = |side: usize| {
-            let frames = resize(&clip.frames, crop, side, side)?;
-            let mut values = vec![0.0; frames.rgb.len()];
-            let pictures =
-                frames.rgb.chunks_exact(side * side * 3).zip(values.chunks_exact_mut(side * side * 3));
-            for (picture, planes) in pictures {
-                for (channel, plane) in planes.chunks_exact_mut(side * side).enumerate() {
-                    for (value, pixel) in plane.iter_mut().zip(picture.chunks_exact(3)) {
-                        *value = f32::from(pixel[channel]) / 255.0;
-                    }
-                }
-            }
-            Ok::<_, Error>(View { side, values })
-        };
-        let lam = view(lam_size)?;
-        let world = if world_size == lam_size { None } else { Some(view(world_size)?) };
-        let (actions, action_dim) = (clip.actions.clone(), clip.action_dim);
-        Ok(Self { frames: clip.frames.count, lam, world, actions, action_dim })
-    }
-}
-
-/// Puts the parts of a batch together.
-fn assemble(
-    views: Vec<Views>,
-    samples: Vec<u64>,
-    clips: Vec<usize>,
-    device: &Device,
-) -> Result<Batch, Error> {
-    let Some(first) = views.first() else {
+    let Some(first) = clips.first() else {
         return Err(Error::setting("clips of a batch", 0, "at least 1"));
     };
-    let (batch, frames, action_dim) = (views.len(), first.frames, first.action_dim);
-    for part in &views {
-        let actions = part.frames.saturating_sub(1) * part.action_dim;
-        if (part.frames, part.action_dim, part.actions.len()) != (frames, action_dim, actions) {
-            let found = format!("{} frames, {} action values", part.frames, part.actions.len());
-            let expected = format!("{frames} frames with {action_dim} action values between two");
-            return Err(Error::setting("clip of a batch", found, expected));
-        }
-    }
-    let tensor = |parts: Vec<&View>| {
-        let side = parts[0].side;
-        let values = parts.iter().flat_map(|view| &view.values).copied().collect();
-        Tensor::from_vec(values, (batch, frames, 3, side, side), device)
-    };
-    let lam_view = tensor(views.iter().map(|part| &part.lam).collect())?;
-    let world: Vec<&View> = views.iter().filter_map(|part| part.world.as_ref()).collect();
-    let world_view = if world.is_empty() { lam_view.clone() } else { tensor(world)? };
-    let actions: Vec<f32> = views.iter().flat_map(|part| &part.actions).copied().collect();
-    let actions = match actions.is_empty() {
-        true => None,
-        false => Some(Tensor::from_vec(actions, (batch, frames - 1, action_dim), device)?),
-    };
-    Ok(Batch { lam_view, world_view, actions, samples, clips })
+    let sizes = Sizes { batch: clips.len(), frames: first.frames.count, lam: lam_size, world: world_size };
+    let samples: Vec<u64> = (0..clips.len() as u64).collect();
+    let views = Views::make(sizes, &samples, |at, place| {
+        let clip = &clips[at];
+        place.fill(clip, &Crop::full(clip.frames.height, clip.frames.width))?;
+        let (actions, action_dim) = (clip.actions.clone(), clip.action_dim);
+        Ok::<_, Error>(Taken { clip: Some(at), actions, action_dim, broken: Vec::new() })
+    })?;
+    views.batch(device)
 }

@@ -11,7 +11,7 @@ use cola_data::{
 const CPU: &Device = &Device::Cpu;
 
 fn config(batch: usize, lam_size: usize, world_size: usize) -> LoaderConfig {
-    LoaderConfig { batch, lam_size, world_size, crop: CropConfig::paper() }
+    LoaderConfig { batch, lam_size, world_size, crop: CropConfig::paper(), budget: 0 }
 }
 
 fn drawn(clips: usize) -> Arc<DrawnWorld> {

@@ -16,6 +16,7 @@ impl ExperimentConfig {
         let fail = |reason: String| Error::Config { origin: "configuration".into(), reason };
         self.lam.check().map_err(|error| fail(error.to_string()))?;
         self.dit.check().map_err(|error| fail(error.to_string()))?;
+        self.feeder().check().map_err(|error| fail(format!("data.{error}")))?;
         let latent_actions = self.lam.tokens * self.lam.code_dim;
         let channels = 3 * self.codec.factor * self.codec.factor;
         let (schedule, optimizer, evaluation) = (&self.schedule, &self.optimizer, &self.evaluation);

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use cola_data::{ClipOptions, CropConfig, Holdout, LoaderConfig, OpenOptions, Region};
+use cola_data::{ClipOptions, CropConfig, FeederConfig, Holdout, LoaderConfig, OpenOptions, Region};
 use serde::{Deserialize, Serialize};
 
 use super::ExperimentConfig;
@@ -56,6 +56,13 @@ pub struct DataConfig {
     pub crop: CropConfig,
     /// Frames per second that the world model is told.
     pub fps: f64,
+    /// Threads that make the next batches while a step is trained; 0 makes each batch when it is needed. Changes speed and
+    /// memory, not the batches.
+    #[serde(default = "one_worker")]
+    pub workers: usize,
+    /// Unreadable clips of each source that are replaced by others before the run gives up; 0 ends it at the first one.
+    #[serde(default)]
+    pub budget: usize,
 }
 
 /// Nothing that a preset would not say itself: whole frames, one after the other, of a dataset that tells everything.
@@ -80,8 +87,14 @@ impl Default for DataConfig {
             batch: 32,
             crop: CropConfig::paper(),
             fps: 1.0,
+            workers: one_worker(),
+            budget: 0,
         }
     }
+}
+
+fn one_worker() -> usize {
+    FeederConfig::default().workers
 }
 
 fn hold_out() -> usize {
@@ -143,6 +156,13 @@ impl ExperimentConfig {
             lam_size: self.lam.image,
             world_size: self.data.world_size,
             crop: self.data.crop,
+            budget: self.data.budget,
         }
+    }
+
+    /// How many batches are made ahead, and by how many threads: a batch for each worker, but at least the usual number.
+    pub fn feeder(&self) -> FeederConfig {
+        let workers = self.data.workers;
+        FeederConfig { workers, ahead: workers.max(FeederConfig::default().ahead) }
     }
 }

@@ -91,7 +91,9 @@ impl ExperimentConfig {
             toml::Value::try_from(config)
                 .map_err(|error| Error::Config { origin: "configuration".into(), reason: error.to_string() })
         };
-        let (own, paper) = (tree(self)?, tree(&Self::paper())?);
+        let (mut own, paper) = (self.clone(), Self::paper());
+        own.data.workers = paper.data.workers; // not a value of the method
+        let (own, paper) = (tree(&own)?, tree(&paper)?);
         let line = |section: &str| {
             let mut changes = Vec::new();
             differences("", own.get(section), paper.get(section), &mut changes);

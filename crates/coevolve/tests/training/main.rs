@@ -2,6 +2,7 @@
 
 mod bad_input;
 mod compute;
+mod feeding;
 mod health;
 mod phases;
 mod remedies;
