@@ -22,6 +22,7 @@
 //! - [`EpisodeClips`] decodes the episodes of a split frame by frame and cuts them into [`Clip`]s;
 //! - [`DrawnWorld`] draws clips instead, for tests and first steps without any files;
 //! - [`CropConfig`] and [`resize`] choose the window that both models see;
+//! - [`validate`] says what is wrong with a data set, and [`Exclusions`] names what is left out of it;
 //! - [`Loader`] puts seeded, resumable batches together; [`collate`] makes batches for evaluation.
 //!
 //! Without a data set around them:
@@ -41,10 +42,12 @@ mod dataset;
 mod drawn;
 mod episodes;
 mod error;
+mod exclusions;
 mod format;
 mod lerobot;
 mod loader;
 mod mp4;
+mod validate;
 mod video;
 mod video_file;
 
@@ -55,7 +58,9 @@ pub use dataset::{Camera, Dataset, Decoded, Episode, Rows, Stretch};
 pub use drawn::{DrawnConfig, DrawnWorld};
 pub use episodes::{ClipOptions, EpisodeClips};
 pub use error::Error;
+pub use exclusions::{Exclusion, Exclusions};
 pub use format::{Format, OpenOptions, detect, open};
 pub use lerobot::{Feature, Info, LeRobot};
 pub use loader::{Batch, Loader, LoaderConfig, collate};
+pub use validate::{Finding, Severity, ValidateOptions, What, validate, validate_episode};
 pub use video_file::{VideoFile, View};
