@@ -91,20 +91,24 @@ pub fn run(args: &EncodeArgs) -> Result<()> {
         println!("resumes    {there} episodes are here already");
     }
     let total: usize = wanted.iter().map(|(_, frames)| frames.len()).sum();
-    let mut bar = Progress::start("encode", total as u64, 0);
+    let mut bar = (total > 0).then(|| Progress::start("encode", total as u64, 0));
     let mut done = 0;
     for (episode, frames) in &wanted {
         let name = &all[*episode].name;
         let latents = encoder
             .episode(*episode, frames, &mut |count| {
                 done += count;
-                bar.tick(done as u64, &format!("frames, {name}"));
+                if let Some(bar) = &mut bar {
+                    bar.tick(done as u64, &format!("frames, {name}"));
+                }
             })
             .with_context(|| format!("episode {episode} ({name})"))?;
         let latents = latents.to_device(&Device::Cpu)?.to_dtype(dtype)?.contiguous()?;
         shards.add(*episode, name, frames.len(), latents)?;
     }
-    bar.finish("frames");
+    if let Some(bar) = bar {
+        bar.finish("frames");
+    }
     let shards = shards.finish()?;
     let size: u64 = shards.iter().map(|shard| shard.bytes).sum();
     let episodes: usize = shards.iter().map(|shard| shard.episodes.len()).sum();

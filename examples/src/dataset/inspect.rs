@@ -31,7 +31,8 @@ pub fn run(args: &InspectArgs) -> Result<()> {
         histograms(&panels(&actions), columns(summary.action_dim)).save_png(folder.join("actions.png"))?;
         written.push("actions.png");
     }
-    let title = format!("{}: {} episodes, {} frames", summary.name, summary.episodes, summary.frames);
+    let part = summary.split.as_ref().map_or_else(String::new, |split| format!(", split {split}"));
+    let title = format!("{}{part}: {} episodes, {} frames", summary.name, summary.episodes, summary.frames);
     sheet::draw(&source, &title, args.episodes, args.frames)?.save_png(folder.join("sheet.png"))?;
     written.push("sheet.png");
     println!("output     {}: {}", folder.display(), written.join(", "));

@@ -78,8 +78,8 @@ pub struct Shard {
     pub file: String,
     /// Its size.
     pub bytes: u64,
-    /// CRC32C of the whole file.
-    pub crc32c: u32,
+    /// CRC32C of the whole file, eight hexadecimal digits.
+    pub crc32c: String,
     /// What is in it.
     pub episodes: Vec<Entry>,
 }
@@ -208,24 +208,24 @@ fn check(folder: &Path, shard: &Shard) -> Result<Option<String>> {
         return Ok(Some("missing".into()));
     }
     let (bytes, crc32c) = sum(&path)?;
-    Ok(match (bytes, crc32c) == (shard.bytes, shard.crc32c) {
+    Ok(match (bytes, &crc32c) == (shard.bytes, &shard.crc32c) {
         true => None,
         false => Some(format!(
-            "damaged: {bytes} bytes with CRC32C {crc32c:08x}, expected {} with {:08x}",
+            "damaged: {bytes} bytes with CRC32C {crc32c}, expected {} with {}",
             shard.bytes, shard.crc32c
         )),
     })
 }
 
 /// Size and CRC32C of a file.
-fn sum(path: &Path) -> Result<(u64, u32)> {
+fn sum(path: &Path) -> Result<(u64, String)> {
     let fail = || format!("{}: cannot be read", path.display());
     let mut file = File::open(path).with_context(fail)?;
     let (mut buffer, mut bytes, mut crc) = (vec![0; 1 << 20], 0, 0);
     loop {
         let count = file.read(&mut buffer).with_context(fail)?;
         if count == 0 {
-            return Ok((bytes, crc));
+            return Ok((bytes, format!("{crc:08x}")));
         }
         bytes += count as u64;
         crc = crc32c::crc32c_append(crc, &buffer[..count]);

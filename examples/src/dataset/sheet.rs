@@ -72,7 +72,8 @@ pub fn draw(source: &Source, title: &str, episodes: usize, frames: usize) -> Res
                 for (column, frame) in taken.iter().enumerate() {
                     let x = MARGIN + WORDS + column * wide;
                     sheet.paste(x, y, &Image::from_rgb(width, height, pictures.frame(column).to_vec())?);
-                    sheet.text(x, y + height + GAP / 2, &frame.to_string(), FAINT, Font::Small);
+                    let number = if column == 0 { format!("frame {frame}") } else { frame.to_string() };
+                    sheet.text(x, y + height + GAP / 2, &number, FAINT, Font::Small);
                 }
             }
             y += height + below;

@@ -171,8 +171,14 @@ impl Summary {
             println!("part       split {split}");
         }
         println!("episodes   {}", self.episodes);
-        if let Some(Spread { min, median, max }) = self.lengths {
-            println!("frames     {}; an episode has {min} to {max}, median {median}", self.frames);
+        match self.lengths {
+            Some(Spread { min, max, .. }) if min == max => {
+                println!("frames     {}, {min} in each episode", self.frames);
+            }
+            Some(Spread { min, median, max }) => {
+                println!("frames     {}, {min} to {max} in an episode, median {median}", self.frames);
+            }
+            None => {}
         }
         match self.rate {
             Some(Spread { min, max, .. }) if min == max => println!("rate       {min} frames per second"),

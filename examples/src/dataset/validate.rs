@@ -1,6 +1,7 @@
 //! `dataset validate`: what is wrong with a dataset.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
 use anyhow::Result;
 use cola_data::{Exclusions, Finding, Severity, ValidateOptions, What, validate};
@@ -25,12 +26,15 @@ pub fn run(args: &ValidateArgs) -> Result<bool> {
     let source = Source::open(&args.data)?;
     let cameras: Vec<String> = source.cameras.iter().map(|camera| camera.key.clone()).collect();
     println!(
-        "dataset    {}, format {}: {} episodes, {} frames, {} cameras",
+        "dataset    {}, format {}: {} episodes, {} frames, {}",
         source.name(),
         source.dataset.format(),
         source.episodes.len(),
         source.frames(),
-        cameras.len()
+        match cameras.as_slice() {
+            [one] => format!("camera {one}"),
+            _ => format!("{} cameras", cameras.len()),
+        }
     );
     let options = ValidateOptions { frozen: args.frozen, ..ValidateOptions::default() };
     let mut bar = Patience::new("validate", "frames");
@@ -58,11 +62,11 @@ pub fn run(args: &ValidateArgs) -> Result<bool> {
         "findings": found,
     });
     write(&folder.join("validate.json"), &serde_json::to_vec_pretty(&report)?)?;
-    print(&found)?;
+    print(&found, &source.path)?;
     let verdict = match (errors, warnings) {
         (0, 0) => "sound: nothing to complain of".to_owned(),
-        (0, _) => format!("{warnings} warnings, no errors"),
-        _ => format!("{errors} errors, {warnings} warnings"),
+        (0, _) => format!("{}, no errors", counted(warnings, "warning")),
+        _ => format!("{}, {}", counted(errors, "error"), counted(warnings, "warning")),
     };
     println!("verdict    {verdict}");
     println!("report     {}", folder.join("validate.json").display());
@@ -89,7 +93,7 @@ pub fn run(args: &ValidateArgs) -> Result<bool> {
 }
 
 /// How many of each kind, then the first ones, errors before warnings.
-fn print(found: &[Finding]) -> Result<()> {
+fn print(found: &[Finding], root: &Path) -> Result<()> {
     if found.is_empty() {
         return Ok(());
     }
@@ -102,6 +106,8 @@ fn print(found: &[Finding]) -> Result<()> {
     println!("found      {}\n", kinds.join(", "));
     let mut order: Vec<&Finding> = found.iter().collect();
     order.sort_by_key(|finding| std::cmp::Reverse(finding.severity));
+    // Which data set it is was said above.
+    let root = format!("{}/", root.display());
     let mut table = Table::new(["", "episode", "camera", "finding"]);
     for finding in order.iter().take(SHOWN) {
         let severity = if finding.severity == Severity::Error { "error" } else { "warning" };
@@ -112,7 +118,7 @@ fn print(found: &[Finding]) -> Result<()> {
             Some(number) => format!("{number}: {}", finding.name),
         };
         let camera = finding.camera.clone().unwrap_or_default();
-        table.row([severity.to_owned(), episode, camera, shortened(&finding.message)])?;
+        table.row([severity.to_owned(), episode, camera, shortened(&finding.message.replace(&root, ""))])?;
     }
     println!("{table}");
     if found.len() > SHOWN {
@@ -127,6 +133,10 @@ fn shortened(message: &str) -> String {
         true => message.chars().take(LETTERS - 3).chain("...".chars()).collect(),
         false => message.to_owned(),
     }
+}
+
+fn counted(count: usize, noun: &str) -> String {
+    format!("{count} {noun}{}", if count == 1 { "" } else { "s" })
 }
 
 fn word(what: What) -> &'static str {
