@@ -166,7 +166,9 @@ fn errors_fail_and_their_frames_are_left_out() {
         (Some(48), Some("black"), Some("error"))
     );
     let list = Exclusions::read(&Path::new(&out).join("exclude.json")).expect("a list");
-    assert_eq!((list.keep(48, 16), list.keep(49, 16)), (vec![0..14], vec![1..16]));
+    let kept = |episode| list.keep(episode, 16).into_iter().flatten().collect::<Vec<_>>();
+    assert_eq!(kept(48), (0..14).collect::<Vec<_>>());
+    assert_eq!(kept(49), (1..16).collect::<Vec<_>>());
 
     // What cannot be decoded at all is left out whole.
     let bytes = std::fs::read(&video).expect("a video");

@@ -230,7 +230,8 @@ fn exclusions_name_what_is_grave_enough() {
     let findings = found(&set);
     let errors = Exclusions::of(&findings, Severity::Error);
     assert_eq!(errors.keep(0, 40), [0..3, 5..40]);
-    assert_eq!((errors.keep(1, 40), errors.keep(2, 40)), (vec![], vec![0..40]));
+    assert!(errors.keep(1, 40).is_empty());
+    assert_eq!(errors.keep(2, 40).into_iter().flatten().count(), 40);
     assert_eq!(errors.episodes.len(), 2, "one entry for the same frames: {errors:?}");
     assert!(errors.episodes[0].reason.contains("; frames 3 to 4: black"), "{errors:?}");
     let all = Exclusions::of(&findings, Severity::Warning);

@@ -28,8 +28,10 @@ pub fn draw(source: &Source, title: &str, episodes: usize, frames: usize) -> Res
     let cameras = &source.cameras;
     let shown = spread(source.episodes.len(), episodes.min((MOST_ROWS / cameras.len().max(1)).max(1)));
     let sizes: Vec<(usize, usize)> = cameras.iter().map(picture).collect();
-    let below = GAP / 2 + Font::Small.height() + GAP;
-    let block: usize = sizes.iter().map(|(height, _)| height + below).sum::<usize>() + GAP;
+    // The frames are the same for all cameras, so their numbers stand below the last one.
+    let below = |index: usize| if index + 1 == cameras.len() { Font::Small.height() + 2 * GAP } else { GAP };
+    let block =
+        sizes.iter().enumerate().map(|(index, (height, _))| height + below(index)).sum::<usize>() + GAP;
     let (columns, top) = (frames.max(1), MARGIN + Font::Body.height() + 3 * GAP);
     let wide = sizes.iter().map(|(_, width)| *width).max().unwrap_or(SIDE) + GAP;
     let mut sheet = Image::new(
@@ -56,7 +58,7 @@ pub fn draw(source: &Source, title: &str, episodes: usize, frames: usize) -> Res
             let mut line = y;
             for (text, color, font) in said.into_iter().chain(key) {
                 for part in wrapped(&text, font) {
-                    if line + font.height() <= y + height + below {
+                    if line + font.height() <= y + height + below(index) {
                         sheet.text(MARGIN, line, &part, color, font);
                         line += font.height();
                     }
@@ -72,11 +74,13 @@ pub fn draw(source: &Source, title: &str, episodes: usize, frames: usize) -> Res
                 for (column, frame) in taken.iter().enumerate() {
                     let x = MARGIN + WORDS + column * wide;
                     sheet.paste(x, y, &Image::from_rgb(width, height, pictures.frame(column).to_vec())?);
-                    let number = if column == 0 { format!("frame {frame}") } else { frame.to_string() };
-                    sheet.text(x, y + height + GAP / 2, &number, FAINT, Font::Small);
+                    if index + 1 == cameras.len() {
+                        let number = if column == 0 { format!("frame {frame}") } else { frame.to_string() };
+                        sheet.text(x, y + height + GAP / 2, &number, FAINT, Font::Small);
+                    }
                 }
             }
-            y += height + below;
+            y += height + below(index);
         }
         bar.tick(row + 1, shown.len());
     }
