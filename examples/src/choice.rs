@@ -55,9 +55,9 @@ impl Choice {
     /// A dataset that is missing, damaged, or too short for the clips.
     pub fn open(&self, config: &ExperimentConfig) -> Result<Sources> {
         match &self.data {
-            Some(data) => Sources::dataset(data, config),
+            Some(data) => Sources::open(data, config),
             None if config.data.drawn => Sources::drawn(config),
-            None => Sources::dataset(&robodesk(), config),
+            None => Sources::open(&robodesk(), config),
         }
     }
 }

@@ -3,6 +3,7 @@
 pub mod args;
 pub mod choice;
 pub mod console;
+pub mod dataset;
 pub mod download;
 pub mod evaluate;
 pub mod figures;

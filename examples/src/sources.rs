@@ -1,15 +1,17 @@
 //! Clips for training and for evaluation.
 
+mod dataset;
+mod mixture;
+
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::Result;
 use cola_coevolve::ExperimentConfig;
-use cola_data::{
-    ClipOptions, ClipSource, Dataset, Division, DrawnConfig, DrawnWorld, EpisodeClips, Run as FrameRun,
-    StreamedClips,
-};
+use cola_data::{ClipOptions, ClipSource, Dataset, DrawnConfig, DrawnWorld, EpisodeClips, Run as FrameRun};
 use cola_report::Progress;
+
+use self::dataset::Asked;
 
 /// The shipped RoboDesk clips.
 pub fn robodesk() -> PathBuf {
@@ -61,60 +63,31 @@ pub struct Sources {
     /// Training clips.
     pub train: Arc<dyn ClipSource>,
     /// Held-out clips of the training length.
-    pub held_out: Box<dyn ClipSource>,
+    pub held_out: Arc<dyn ClipSource>,
     /// Held-out clips of a rollout's length.
-    pub long: Box<dyn ClipSource>,
+    pub long: Arc<dyn ClipSource>,
 }
 
 impl Sources {
-    /// The parts of a dataset of any format to train on and to hold out.
+    /// A dataset of any format, or a mixture of them that a `.toml` file describes.
     ///
     /// # Errors
     /// A dataset that is missing, damaged, or too short for the clips.
-    pub fn dataset(root: &Path, config: &ExperimentConfig) -> Result<Self> {
-        let dataset = cola_data::open(root, &config.data.open_options()?)?;
-        let holdout = config.holdout();
-        let Division { train, held_out, own } = holdout.divide(&*dataset)?;
-        if !own {
-            println!(
-                "held out   {} of {} episodes: the dataset does not define a split {}",
-                held_out.len(),
-                train.len() + held_out.len(),
-                holdout.split
-            );
+    pub fn open(path: &Path, config: &ExperimentConfig) -> Result<Self> {
+        if path.extension().is_some_and(|extension| extension == "toml") {
+            return mixture::open(path, config);
         }
-        let options = config.clip_options();
-        let told = config.data.fps;
-        if let Some(stored) = dataset.episodes().first().and_then(|episode| episode.rate) {
-            let shown = options.rate.unwrap_or(stored / options.frame_stride as f64);
-            if (shown / told - 1.0).abs() > 0.01 {
-                println!(
-                    "rate       clips of {shown:.2} frames per second; the world model is told data.fps = {told}"
-                );
-            }
-        }
-        // What is too short is said before minutes of decoding.
-        let long = ClipOptions { frames: config.evaluation.horizon + 1, ..options.clone() };
-        StreamedClips::new(dataset.clone(), &held_out, &long)?;
-
-        let view = options.view(dataset.camera(options.camera.as_deref())?.size)?;
-        let frames: usize = train.iter().chain(&held_out).map(|run| run.frames.len()).sum();
-        let bytes = frames as f64 * (view.height * view.width * 3) as f64;
-        if bytes > config.data.memory * (1u64 << 30) as f64 {
-            println!(
-                "clips      decoded when needed: {:.1} GiB of frames, data.memory is {}",
-                bytes / (1u64 << 30) as f64,
-                config.data.memory
-            );
-            let held_out = StreamedClips::new(dataset.clone(), &held_out, &options)?;
-            let long = held_out.with_frames(config.evaluation.horizon + 1)?;
-            let train = Arc::new(StreamedClips::new(dataset, &train, &options)?);
-            return Ok(Self { train, held_out: Box::new(held_out), long: Box::new(long) });
-        }
-        let train = decode(&*dataset, "train", &train, &options)?;
-        let held_out = decode(&*dataset, &holdout.split, &held_out, &options)?;
-        let long = held_out.with_frames(config.evaluation.horizon + 1)?;
-        Ok(Self { train: Arc::new(train), held_out: Box::new(held_out), long: Box::new(long) })
+        let exclude = Some(&config.data.exclude).filter(|path| !path.as_os_str().is_empty());
+        let asked = Asked {
+            name: "",
+            path,
+            open: config.data.open_options()?,
+            options: config.clip_options(),
+            exclude: exclude.map(PathBuf::as_path),
+            split: None,
+        };
+        let mut memory = config.data.memory * (1u64 << 30) as f64;
+        asked.sources(config, &mut memory)
     }
 
     /// The drawn world: training and held-out clips of different seeds.
@@ -131,8 +104,8 @@ impl Sources {
         let held_out = config.evaluation.transitions;
         Ok(Self {
             train: Arc::new(world(8192, config.data.frames, 1)?),
-            held_out: Box::new(world(held_out, config.data.frames, 2)?),
-            long: Box::new(world(config.evaluation.episodes, config.evaluation.horizon + 1, 3)?),
+            held_out: Arc::new(world(held_out, config.data.frames, 2)?),
+            long: Arc::new(world(config.evaluation.episodes, config.evaluation.horizon + 1, 3)?),
         })
     }
 }

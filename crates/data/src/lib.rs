@@ -25,6 +25,7 @@
 //! - [`Mixture`] puts weighted groups of sources side by side;
 //! - [`Loader`] puts seeded, resumable batches together, [`Feeder`] ahead of time; [`collate`] makes batches for
 //!   evaluation.
+//! - [`validate`] says what is wrong with a data set, and [`Exclusions`] names what is left out of it;
 //!
 //! Without a data set around them:
 //!
@@ -43,6 +44,7 @@ mod dataset;
 mod drawn;
 mod episodes;
 mod error;
+mod exclusions;
 mod format;
 mod lerobot;
 mod loader;
@@ -50,6 +52,7 @@ mod mixture;
 mod mp4;
 mod runs;
 mod streamed;
+mod validate;
 mod video;
 mod video_file;
 mod windows;
@@ -61,6 +64,7 @@ pub use dataset::{Camera, Dataset, Decoded, Episode, Rows, Stretch};
 pub use drawn::{DrawnConfig, DrawnWorld};
 pub use episodes::{ClipOptions, EpisodeClips};
 pub use error::Error;
+pub use exclusions::{Exclusion, Exclusions};
 pub use format::{Format, OpenOptions, detect, open};
 pub use lerobot::{Feature, Info, LeRobot};
 pub use loader::{Batch, Failure, Feeder, FeederConfig, Loader, LoaderConfig, Stall, collate};
@@ -70,4 +74,5 @@ pub use mixture::{
 };
 pub use runs::{Division, Holdout, Run};
 pub use streamed::StreamedClips;
+pub use validate::{Finding, Severity, ValidateOptions, What, validate, validate_episode};
 pub use video_file::{VideoFile, View};

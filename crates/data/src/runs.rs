@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Dataset, Error};
+use crate::{Dataset, Error, Exclusions};
 
 /// Consecutive frames of one episode. Clips never cross the end of a run.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -27,6 +27,36 @@ impl Run {
             None => Err(Error::setting("episode", episode, format!("below {}", all.len()))),
         };
         episodes.iter().map(run).collect()
+    }
+
+    /// What a list leaves of these runs.
+    ///
+    /// # Errors
+    /// A list that names an episode otherwise than the data set does: it was made for another one.
+    pub fn without(
+        runs: Vec<Self>,
+        dataset: &dyn Dataset,
+        exclusions: &Exclusions,
+    ) -> Result<Vec<Self>, Error> {
+        let all = dataset.episodes();
+        let name = |episode: usize| all.get(episode).map(|found| found.name.as_str());
+        if let Some(entry) = exclusions.episodes.iter().find(|entry| name(entry.episode) != Some(&entry.name))
+        {
+            let found = format!("episode {} called `{}`", entry.episode, entry.name);
+            let expected =
+                format!("`{}`, as in {}", name(entry.episode).unwrap_or("none"), dataset.root().display());
+            return Err(Error::setting("exclusion list", found, expected));
+        }
+        let mut kept = Vec::with_capacity(runs.len());
+        for Self { episode, frames } in runs {
+            for part in exclusions.keep(episode, all[episode].frames) {
+                let frames = part.start.max(frames.start)..part.end.min(frames.end);
+                if !frames.is_empty() {
+                    kept.push(Self { episode, frames });
+                }
+            }
+        }
+        Ok(kept)
     }
 }
 
@@ -67,19 +97,30 @@ impl Holdout {
             let part = |name: &str| Run::whole(dataset, &dataset.split(name)?);
             return Ok(Division { train: part("train")?, held_out: part(&self.split)?, own: true });
         }
-        if self.every == 1 {
-            return Err(Error::setting("every", 1, "0, or at least 2: something has to be left to train on"));
-        }
         let held_out = if defined(&self.split) { dataset.split(&self.split)? } else { Vec::new() };
         let base = match defined("train") {
             true => dataset.split("train")?,
             false => (0..dataset.episodes().len()).filter(|episode| !held_out.contains(episode)).collect(),
         };
         let base = Run::whole(dataset, &base)?;
-        let (train, held_out) = match (held_out.is_empty(), base.as_slice()) {
-            (false, _) => (base, Run::whole(dataset, &held_out)?),
-            (true, [only]) => self.cut(only),
-            (true, _) => self.deal(base),
+        if held_out.is_empty() {
+            return self.divide_runs(base);
+        }
+        Ok(Division { train: base, held_out: Run::whole(dataset, &held_out)?, own: false })
+    }
+
+    /// Holds every so many of these runs out, or the last part of the only one.
+    ///
+    /// # Errors
+    /// `every` below 2; too few frames to hold any out.
+    pub fn divide_runs(&self, runs: Vec<Run>) -> Result<Division, Error> {
+        if self.every < 2 {
+            let expected = "at least 2: something has to be left to train on";
+            return Err(Error::setting("every", self.every, expected));
+        }
+        let (train, held_out) = match runs.as_slice() {
+            [only] => self.cut(only),
+            _ => self.deal(runs),
         };
         if train.is_empty() || held_out.is_empty() {
             let found = format!("{} and {} episodes", train.len(), held_out.len());
@@ -90,7 +131,7 @@ impl Holdout {
 
     /// Every so many runs one, and the last one if there are fewer.
     fn deal(&self, runs: Vec<Run>) -> (Vec<Run>, Vec<Run>) {
-        let every = self.every.min(runs.len());
+        let every = self.every.min(runs.len()).max(1);
         let (mut train, mut held_out) = (Vec::new(), Vec::new());
         for (place, run) in runs.into_iter().enumerate() {
             if (place + 1) % every == 0 { held_out.push(run) } else { train.push(run) }

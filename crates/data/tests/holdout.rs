@@ -4,7 +4,7 @@ mod support {
     pub(crate) mod memory;
 }
 
-use cola_data::{Division, Error, Holdout, Run};
+use cola_data::{Division, Error, Exclusion, Exclusions, Holdout, Run};
 use support::memory::Memory;
 
 fn holdout(every: usize) -> Holdout {
@@ -64,4 +64,30 @@ fn divisions_that_leave_nothing_are_refused() {
         let error = holdout(every).divide(&with_splits(lengths, &[])).unwrap_err();
         assert!(matches!(error, Error::Setting { .. }), "{error}");
     }
+}
+
+#[test]
+fn what_a_list_excludes_is_cut_out_of_runs() {
+    let dataset = with_splits(&[10, 10, 10], &[]);
+    let exclude = |episode: usize, name: &str, frames| Exclusion {
+        episode,
+        name: name.into(),
+        frames,
+        reason: "a test".into(),
+    };
+    let list =
+        Exclusions { episodes: vec![exclude(0, "episode 0", Some(4..6)), exclude(2, "episode 2", None)] };
+    let runs = vec![
+        Run { episode: 0, frames: 0..5 },
+        Run { episode: 0, frames: 5..10 },
+        Run { episode: 1, frames: 0..10 },
+        Run { episode: 2, frames: 0..10 },
+    ];
+    let kept = Run::without(runs.clone(), &dataset, &list).unwrap();
+    let expected = [(0, 0..4), (0, 6..10), (1, 0..10)];
+    assert_eq!(kept, expected.map(|(episode, frames)| Run { episode, frames }));
+
+    let other = Exclusions { episodes: vec![exclude(1, "demo_1", None)] };
+    let error = Run::without(runs, &dataset, &other).unwrap_err();
+    assert!(error.to_string().contains("demo_1") && error.to_string().contains("episode 1"), "{error}");
 }

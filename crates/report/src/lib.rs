@@ -30,6 +30,7 @@
 //! | a clip that loops on any page | [`save_gif`] |
 //! | a clip for players: all colors, exact times, a small file | [`save_mp4`] |
 //! | curves over steps | [`curves`], [`Panel`], [`Series`], [`Mark`] |
+//! | how often numbers occur | [`histograms`], [`Histogram`] |
 //! | numbers for programs | [`JsonLines`], [`EventWriter`] |
 //! | numbers for a page | [`Table`] |
 //! | a run that is still going | [`Progress`] |
@@ -47,6 +48,7 @@ mod error;
 mod font;
 mod gif;
 mod h264;
+mod histogram;
 mod image;
 mod jsonl;
 pub mod memory;
@@ -64,6 +66,7 @@ pub use self::gif::save_gif;
 pub use curves::{Mark, Panel, Series, curves};
 pub use error::Error;
 pub use font::Font;
+pub use histogram::{Histogram, histograms};
 pub use image::{Color, Image};
 pub use jsonl::JsonLines;
 pub use mp4::save_mp4;

@@ -166,7 +166,8 @@ pub struct HealthArgs {
     pub json: Option<PathBuf>,
 }
 
-fn at_least_one(text: &str) -> Result<usize, String> {
+/// A whole number that is not 0.
+pub(crate) fn at_least_one(text: &str) -> Result<usize, String> {
     match text.parse() {
         Ok(0) => Err("at least 1 is needed".into()),
         Ok(number) => Ok(number),

@@ -73,7 +73,7 @@ impl Model {
     pub fn clips(&self, args: &DataArgs, split: &str) -> Result<Arc<dyn ClipSource>> {
         if self.config.data.drawn && args.data.is_none() {
             let sources = Sources::drawn(&self.config)?;
-            return Ok(if split == "train" { sources.train } else { sources.held_out.into() });
+            return Ok(if split == "train" { sources.train } else { sources.held_out });
         }
         let data = args.data.clone().unwrap_or_else(robodesk);
         let dataset = cola_data::open(&data, &OpenOptions::default())?;

@@ -126,6 +126,9 @@ pub struct SourceConfig {
     /// Its split; without it all episodes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub split: Option<String>,
+    /// Exclusion list that `dataset validate --repair` wrote for it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub exclude: Option<PathBuf>,
     /// Its camera; without it the only or the alphabetically first one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub camera: Option<String>,

@@ -6,6 +6,8 @@
 //! `6 e + k`, its action is `(e, k)`.
 #![allow(dead_code, reason = "each test file uses its own part")]
 
+pub(crate) mod fake;
+
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;

@@ -1,0 +1,47 @@
+//! Looks at a robot video dataset, says what is wrong with it, and turns it into latents.
+//!
+//!     cargo run --release --example dataset -- inspect
+//!     cargo run --release --example dataset -- --help
+//!
+//! Every command works at once, with the RoboDesk clips and the small generator of this repository.
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::Parser;
+use cola_examples::dataset::args::Command;
+use cola_examples::dataset::{encode, inspect, validate};
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// Your own robot video: what is in it, what is wrong with it, and its latents.
+///
+/// PATH is a dataset of any format that is read: the format is found by looking. Nothing is ever written into it.
+///
+/// Examples:
+///   dataset inspect                                 the shipped RoboDesk clips: numbers, a contact sheet, histograms
+///   dataset inspect path/to/dataset --split train   your own
+///   dataset validate path/to/dataset                is every frame readable, every number finite, every clock right?
+///   dataset validate path/to/dataset --repair       and a list of what to leave out
+///   dataset encode path/to/dataset --checkpoint out/coevolve --dtype f16
+///   dataset encode path/to/dataset --vae hpcai-tech/OpenSora-VAE-v1.2 --side 256
+#[derive(Parser)]
+#[command(verbatim_doc_comment)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+fn main() -> Result<ExitCode> {
+    match Cli::parse().command {
+        Command::Inspect(args) => inspect::run(&args)?,
+        Command::Validate(args) => {
+            if !validate::run(&args)? {
+                return Ok(ExitCode::FAILURE);
+            }
+        }
+        Command::Encode(args) => encode::run(&args)?,
+    }
+    Ok(ExitCode::SUCCESS)
+}
