@@ -45,6 +45,7 @@ mod format;
 mod lerobot;
 mod loader;
 mod mp4;
+mod picture;
 mod video;
 mod video_file;
 
