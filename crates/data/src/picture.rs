@@ -21,8 +21,6 @@ pub(crate) struct Origin<'a> {
     pub(crate) file: &'a Path,
     /// Its place there, such as a column and a row.
     pub(crate) place: String,
-    /// What to do about a picture of another size.
-    pub(crate) mend: &'static str,
 }
 
 /// Decodes the file content `bytes`, a PNG or JPEG of this height and width. Grey becomes RGB, transparency is dropped,
@@ -36,6 +34,7 @@ pub(crate) fn decode(bytes: &[u8], size: (usize, usize), origin: &Origin<'_>) ->
 
     use image::{DynamicImage, ImageDecoder, ImageError, ImageReader, Limits};
 
+    const MEND: &str = "correct the size of this camera's pictures in the data set's metadata";
     let (height, width) = size;
     let read = || {
         let mut reader = ImageReader::new(Cursor::new(bytes)).with_guessed_format()?;
@@ -61,8 +60,7 @@ pub(crate) fn decode(bytes: &[u8], size: (usize, usize), origin: &Origin<'_>) ->
     match catch_unwind(read) {
         Ok(Ok(Ok(rgb))) => Ok(Frames { count: 1, height, width, rgb }),
         Ok(Ok(Err(found))) => {
-            let (file, mend) = (origin.file.to_owned(), origin.mend);
-            Err(Error::FrameSize { file, found, expected: size, mend })
+            Err(Error::FrameSize { file: origin.file.to_owned(), found, expected: size, mend: MEND })
         }
         Ok(Err(error)) => Err(unreadable(error.to_string())),
         Err(_) => Err(unreadable("a picture on which the decoder stopped".into())),
@@ -76,7 +74,7 @@ pub(crate) fn decode(_: &[u8], _: (usize, usize), origin: &Origin<'_>) -> Result
         file: origin.file.to_owned(),
         field: origin.place.clone(),
         found: "a PNG or JPEG picture".into(),
-        expected: format!("video: this build cannot read pictures ({})", origin.mend),
+        expected: "video: this build does not read pictures".into(),
         mend: "build cola-data with its feature `pictures`, which is on by default",
     })
 }

@@ -13,8 +13,6 @@ use crate::dataset::{Camera, Decoded, Stretch};
 use crate::picture::{Origin, decode, most_bytes};
 use crate::{Error, View, resize};
 
-const MEND: &str = "correct `shape` or `names` of the image feature in meta/info.json";
-
 /// How the pictures of a camera are read.
 pub(super) struct Images<'a> {
     pub(super) dataset: &'a LeRobot,
@@ -85,9 +83,7 @@ impl Images<'_> {
         let size = self.camera.size.unwrap_or_default();
         let place = format!("column `{}`, row {} of row group {}", self.camera.key, at.row, at.group);
         let picture = match blob {
-            Blob::Bytes(bytes) => {
-                decode(bytes.data(), size, &Origin { file: table.file(), place, mend: MEND })?
-            }
+            Blob::Bytes(bytes) => decode(bytes.data(), size, &Origin { file: table.file(), place })?,
             Blob::Path(path) => {
                 let file = inside(&self.dataset.root, &path).ok_or_else(|| Error::Field {
                     file: table.file().to_owned(),
@@ -97,7 +93,7 @@ impl Images<'_> {
                     mend: "write the data set again with the pictures in its rows",
                 })?;
                 let bytes = read_file(&file, most_bytes(size))?;
-                decode(&bytes, size, &Origin { file: &file, place: "content".into(), mend: MEND })?
+                decode(&bytes, size, &Origin { file: &file, place: "content".into() })?
             }
         };
         let &View { region, height, width } = self.view;
