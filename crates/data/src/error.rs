@@ -70,11 +70,11 @@ pub enum Error {
     },
     /// The data set has another version of the format.
     #[error(
-        "{file}: `codebase_version`: found {found}, this reader reads v3.0; convert the data set with LeRobot's \
-         `convert_dataset_v21_to_v30`"
+        "{file}: `codebase_version`: found {found}, this reader reads v2.0, v2.1 and v3.0; convert v1.x with LeRobot's \
+         own `convert_dataset_v1_to_v2`, and write anything newer as v3.0"
     )]
     Version {
-        /// `meta/info.json`.
+        /// `meta/info.json`, or `meta_data/info.json` of v1.
         file: PathBuf,
         /// The version it names.
         found: String,
@@ -118,16 +118,16 @@ pub enum Error {
         /// Its range as written.
         found: String,
     },
-    /// The data set has no such video, or none at all.
+    /// The data set has no such camera, or none at all.
     #[error(
-        "{file}: no video feature {wanted}, found {found:?}; choose one of these (data.camera in the configuration)"
+        "{file}: no camera {wanted}, found {found:?}; choose one of these (data.camera in the configuration)"
     )]
     Camera {
         /// `meta/info.json`.
         file: PathBuf,
         /// The key asked for.
         wanted: String,
-        /// The video features it has.
+        /// The cameras it has.
         found: Vec<String>,
     },
     /// A file is not a readable parquet file.

@@ -102,7 +102,8 @@ pub fn detect(path: &Path) -> Result<Format, Error> {
     if !path.exists() {
         return Err(Error::MissingFolder { path: path.to_owned() });
     }
-    if path.join("meta/info.json").is_file() {
+    // v1 had its metadata elsewhere; the reader refuses it by name.
+    if path.join("meta/info.json").is_file() || path.join("meta_data/info.json").is_file() {
         return Ok(Format::LeRobot);
     }
     let file = path.join("meta/info.json");

@@ -1,38 +1,61 @@
-//! LeRobot v3.0 data sets: what the metadata say.
+//! LeRobot data sets, v2.0 to v3.0: many episodes in a file, or a file for each.
 
+mod blobs;
 mod episode;
+mod episodes_v2;
+mod episodes_v3;
+mod images;
 mod info;
+mod lines;
+mod pages;
 mod pictures;
+mod recent;
 mod rows;
 mod table;
+mod tasks;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use episode::{EpisodeRow, Part};
+use images::Images;
 pub use info::{Feature, Info};
 use pictures::Pictures;
+use recent::Recent;
+use rows::Place;
+use table::Table;
 
 use crate::dataset::{Camera, Dataset, Decoded, Episode, Rows, Stretch};
 use crate::video::Video;
 use crate::{Error, Format, Frames, View};
 
-/// A LeRobot v3.0 data set whose metadata have been read and checked.
+/// A LeRobot data set of version 2.0, 2.1 or 3.0 whose metadata have been read and checked.
+///
+/// Actions are the feature `action`, states the feature `observation.state` where it has one axis. Cameras are the
+/// features of type `video`, which are H.264 files, and of type `image`, which are PNG or JPEG pictures in the rows
+/// (feature `pictures` of this crate).
 pub struct LeRobot {
     root: PathBuf,
     info: Info,
     table: Vec<EpisodeRow>,
     episodes: Vec<Episode>,
     cameras: Vec<Camera>,
-    /// Times of the rows of episodes that have been asked for: pictures are found by them.
-    times: Mutex<BTreeMap<usize, Arc<[f64]>>>,
-    /// Tables of the video files used last, the newest at the end.
-    videos: Mutex<Vec<Arc<Video>>>,
+    /// Episodes whose rows have been asked for.
+    known: Mutex<BTreeMap<usize, Arc<Known>>>,
+    /// Row files used last. A table has about a kilobyte for each column of a row group.
+    tables: Recent<Table>,
+    /// Video files used last. A table has some 50 bytes for each picture.
+    videos: Recent<Video>,
 }
 
-/// Video files whose tables are kept. A table has some 50 bytes for each picture.
-const OPEN_VIDEOS: usize = 64;
+/// By what the pictures of an episode are found.
+struct Known {
+    /// Seconds of each frame: its place in a video.
+    times: Vec<f64>,
+    /// Row of each frame: its place among pictures in rows; empty in a data set without them.
+    places: Vec<Place>,
+}
 
 impl LeRobot {
     /// Opens the data set in folder `root`, the one that holds `meta`, `data` and `videos`.
@@ -44,19 +67,20 @@ impl LeRobot {
             return Err(Error::MissingFolder { path: root.to_owned() });
         }
         let info = Info::read(root)?;
-        let table = episode::read(root, &info)?;
-        let episode = |row: &EpisodeRow| Episode {
+        let (table, texts) = episode::read(root, &info)?;
+        let episode = |(row, texts): (&EpisodeRow, _)| Episode {
             name: format!("episode {}", row.index),
             frames: row.frames(),
             rate: Some(info.fps),
-            texts: Vec::new(),
+            texts,
         };
-        let episodes = table.iter().map(episode).collect();
-        let videos = info.features.iter().filter(|(_, feature)| feature.dtype == "video");
+        let episodes = table.iter().zip(texts).map(episode).collect();
+        let pictures =
+            info.features.iter().filter(|(_, feature)| ["video", "image"].contains(&&*feature.dtype));
         let camera = |key: &String| Ok(Camera { key: key.clone(), size: Some(info.picture(root, key)?) });
-        let cameras = videos.map(|(key, _)| camera(key)).collect::<Result<_, Error>>()?;
-        let (times, videos) = (Mutex::default(), Mutex::default());
-        Ok(Self { root: root.to_owned(), info, table, episodes, cameras, times, videos })
+        let cameras = pictures.map(|(key, _)| camera(key)).collect::<Result<_, Error>>()?;
+        let (known, tables, videos) = (Mutex::default(), Recent::new(16), Recent::new(64));
+        Ok(Self { root: root.to_owned(), info, table, episodes, cameras, known, tables, videos })
     }
 
     /// `meta/info.json`.
@@ -73,35 +97,33 @@ impl LeRobot {
         episodes.iter().map(entry).collect()
     }
 
-    /// Times of the rows of these episodes.
-    fn times(&self, episodes: &[usize]) -> Result<Vec<Arc<[f64]>>, Error> {
+    /// What the pictures of these episodes are found by.
+    fn known(&self, episodes: &[usize]) -> Result<Vec<Arc<Known>>, Error> {
         let known =
-            |episode: &usize| self.times.lock().unwrap_or_else(PoisonError::into_inner).get(episode).cloned();
+            |episode: &usize| self.known.lock().unwrap_or_else(PoisonError::into_inner).get(episode).cloned();
         let missing: Vec<usize> =
             episodes.iter().filter(|episode| known(episode).is_none()).copied().collect();
         if !missing.is_empty() {
             self.rows(&missing)?;
         }
-        Ok(episodes.iter().map(|episode| known(episode).unwrap_or_default()).collect())
+        // Nothing is ever forgotten, so each of them is there now.
+        Ok(episodes.iter().filter_map(known).collect())
+    }
+
+    /// A row file.
+    fn data(&self, part: Part) -> Result<Arc<Table>, Error> {
+        let file = self.info.data_file(&self.root, part)?;
+        self.tables.get(&file, || Table::open(&file))
     }
 
     /// The tables of a part's video file.
     fn video(&self, camera: &Camera, part: Part) -> Result<Arc<Video>, Error> {
         let file = self.info.video_file(&self.root, &camera.key, part)?;
-        let mut open = self.videos.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(place) = open.iter().position(|video| video.track().file == file) {
-            let video = open.remove(place);
-            open.push(video.clone());
-            return Ok(video);
-        }
-        drop(open);
-        let video = Arc::new(pictures::open(&file, camera)?);
-        let mut open = self.videos.lock().unwrap_or_else(PoisonError::into_inner);
-        if open.len() >= OPEN_VIDEOS {
-            open.remove(0);
-        }
-        open.push(video.clone());
-        Ok(video)
+        self.videos.get(&file, || pictures::open(&file, camera))
+    }
+
+    fn is_image(&self, camera: &str) -> bool {
+        self.info.features.get(camera).is_some_and(|feature| feature.dtype == "image")
     }
 }
 
@@ -131,12 +153,14 @@ impl Dataset for LeRobot {
     }
 
     fn rows(&self, episodes: &[usize]) -> Result<Vec<Rows>, Error> {
-        let found = rows::read(&self.root, &self.info, &self.entries(episodes)?)?;
-        let mut times = self.times.lock().unwrap_or_else(PoisonError::into_inner);
-        for (&episode, rows) in episodes.iter().zip(&found) {
-            times.insert(episode, rows.times.as_slice().into());
+        let found = rows::read(self, &self.entries(episodes)?)?;
+        let images = self.cameras.iter().any(|camera| self.is_image(&camera.key));
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        for (&episode, (rows, places)) in episodes.iter().zip(&found) {
+            let places = if images { places.clone() } else { Vec::new() };
+            known.insert(episode, Arc::new(Known { times: rows.times.clone(), places }));
         }
-        Ok(found)
+        Ok(found.into_iter().map(|(rows, _)| rows).collect())
     }
 
     fn read(&self, camera: &str, stretch: &Stretch, view: &View) -> Result<Frames, Error> {
@@ -162,6 +186,10 @@ impl Dataset for LeRobot {
         view: &View,
         each: &mut dyn FnMut(Decoded) -> Result<(), Error>,
     ) -> Result<(), Error> {
-        Pictures { dataset: self, camera: self.camera(Some(camera))?, view }.read(wanted, each)
+        let camera = self.camera(Some(camera))?;
+        match self.is_image(&camera.key) {
+            true => Images { dataset: self, camera, view }.read(wanted, each),
+            false => Pictures { dataset: self, camera, view }.read(wanted, each),
+        }
     }
 }

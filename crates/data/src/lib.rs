@@ -50,6 +50,7 @@ mod lerobot;
 mod loader;
 mod mixture;
 mod mp4;
+mod picture;
 mod runs;
 mod streamed;
 mod validate;

@@ -77,11 +77,22 @@ fn malformed_info_is_reported_with_its_source() {
 
 #[test]
 fn other_versions_are_refused_by_name() {
-    let mut toy = Toy::new();
-    toy.info = json!({ "codebase_version": "v2.1", "total_chunks": 1 });
-    let (error, text) = refused(toy);
-    assert!(matches!(error, Error::Version { ref found, .. } if found == "v2.1"));
-    assert!(text.contains("v3.0") && text.contains("convert"), "{text}");
+    for version in ["v1.6", "v2.2", "v3.1", "v4.0", "2.1"] {
+        let mut toy = Toy::new();
+        toy.info = json!({ "codebase_version": version, "total_chunks": 1 });
+        let (error, text) = refused(toy);
+        assert!(matches!(error, Error::Version { ref found, .. } if found == version));
+        assert!(text.contains("v2.0, v2.1 and v3.0") && text.contains("convert_dataset_v1_to_v2"), "{text}");
+    }
+}
+
+#[test]
+fn a_v1_set_is_recognised_by_the_place_of_its_metadata() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::create_dir(folder.path().join("meta_data")).unwrap();
+    std::fs::write(folder.path().join("meta_data/info.json"), "{\"codebase_version\": \"v1.6\"}").unwrap();
+    let error = cola_data::open(folder.path(), &cola_data::OpenOptions::default()).err().unwrap();
+    assert!(matches!(error, Error::Version { ref found, .. } if found == "v1.6"), "{error}");
 }
 
 #[test]

@@ -44,16 +44,16 @@ impl Pictures<'_> {
         let dataset = self.dataset;
         wanted.iter().try_for_each(|stretch| stretch.check(&dataset.episodes))?;
         let episodes: Vec<usize> = wanted.iter().map(|stretch| stretch.episode).collect();
-        let times = dataset.times(&episodes)?;
+        let known = dataset.known(&episodes)?;
         let mut files: BTreeMap<Part, Vec<Wanted>> = BTreeMap::new();
-        for (number, (stretch, times)) in wanted.iter().zip(&times).enumerate() {
+        for (number, (stretch, known)) in wanted.iter().zip(&known).enumerate() {
             // Reading the metadata made sure that every episode has every camera.
             let span = dataset.table[stretch.episode].videos[&self.camera.key];
             let frames = stretch.frames.iter().enumerate().map(|(place, &frame)| Wanted {
                 episode: stretch.episode,
                 frame,
                 place: (number, place),
-                time: span.from + times[frame],
+                time: span.from + known.times[frame],
             });
             files.entry(span.part).or_default().extend(frames);
         }

@@ -6,7 +6,9 @@
 //! `6 e + k`, its action is `(e, k)`.
 #![allow(dead_code, reason = "each test file uses its own part")]
 
+pub(crate) mod damage;
 pub(crate) mod fake;
+pub(crate) mod sets;
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -16,8 +18,8 @@ use cola_data::{ClipOptions, Dataset, EpisodeClips, Error, LeRobot, Region, Run}
 use parquet::basic::{Compression, LogicalType, Repetition, Type as Physical};
 use parquet::data_type::{ByteArray, ByteArrayType, DoubleType, FloatType, Int64Type};
 use parquet::file::properties::WriterProperties;
-use parquet::file::writer::SerializedFileWriter;
-use parquet::schema::types::Type;
+use parquet::file::writer::{SerializedColumnWriter, SerializedFileWriter};
+use parquet::schema::types::{GroupTypeBuilder, Type};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -39,7 +41,13 @@ pub(crate) enum Column {
     /// Lists of equal length.
     Lists(usize, Vec<f32>),
     Texts(Vec<&'static str>),
+    /// A list of texts a row.
+    TextLists(Vec<Vec<&'static str>>),
+    /// `bytes` and `path` of each.
+    Pictures(Vec<Picture>),
 }
+
+pub(crate) type Picture = (Option<Vec<u8>>, Option<&'static str>);
 
 pub(crate) type Columns = Vec<(String, Column)>;
 
@@ -63,6 +71,24 @@ pub(crate) fn write_parquet(file: &Path, columns: &Columns) {
                 let texts: Vec<ByteArray> = v.iter().map(|&text| text.into()).collect();
                 writer.typed::<ByteArrayType>().write_batch(&texts, Some(&present(v.len())), None)
             }
+            Column::TextLists(v) => {
+                let texts: Vec<ByteArray> = v.iter().flatten().map(|&text| text.into()).collect();
+                let nesting: Vec<i16> =
+                    v.iter().flat_map(|row| (0..row.len()).map(|i| i16::from(i != 0))).collect();
+                writer.typed::<ByteArrayType>().write_batch(
+                    &texts,
+                    Some(&vec![3; texts.len()]),
+                    Some(&nesting),
+                )
+            }
+            Column::Pictures(v) => {
+                let bytes: Vec<_> = v.iter().map(|(bytes, _)| bytes.clone().map(ByteArray::from)).collect();
+                write_optional(writer, &bytes);
+                writer = group.next_column().unwrap().unwrap();
+                let paths: Vec<_> = v.iter().map(|(_, path)| path.map(ByteArray::from)).collect();
+                write_optional(writer, &paths);
+                continue;
+            }
             Column::Lists(width, v) => {
                 let nesting: Vec<i16> = (0..v.len()).map(|i| i16::from(i % width != 0)).collect();
                 writer.typed::<FloatType>().write_batch(v, Some(&vec![3; v.len()]), Some(&nesting))
@@ -75,24 +101,41 @@ pub(crate) fn write_parquet(file: &Path, columns: &Columns) {
     writer.close().unwrap();
 }
 
+/// Writes one leaf of a struct.
+fn write_optional(mut writer: SerializedColumnWriter<'_>, values: &[Option<ByteArray>]) {
+    let present: Vec<i16> = values.iter().map(|value| 1 + i16::from(value.is_some())).collect();
+    let values: Vec<ByteArray> = values.iter().flatten().cloned().collect();
+    writer.typed::<ByteArrayType>().write_batch(&values, Some(&present), None).unwrap();
+    writer.close().unwrap();
+}
+
 fn field(name: &str, column: &Column) -> Type {
-    let plain = |name: &str, physical| {
-        Type::primitive_type_builder(name, physical).with_repetition(Repetition::OPTIONAL).build().unwrap()
+    let list = |physical| {
+        let list = group("list", Repetition::REPEATED, vec![plain("element", physical)]).build().unwrap();
+        let list = group(name, Repetition::OPTIONAL, vec![list]);
+        list.with_logical_type(Some(LogicalType::List)).build().unwrap()
     };
     match column {
         Column::Integers(_) => plain(name, Physical::INT64),
         Column::Doubles(_) => plain(name, Physical::DOUBLE),
         Column::Floats(_) => plain(name, Physical::FLOAT),
         Column::Texts(_) => plain(name, Physical::BYTE_ARRAY),
-        Column::Lists(..) => {
-            let element = vec![Arc::new(plain("element", Physical::FLOAT))];
-            let list =
-                Type::group_type_builder("list").with_repetition(Repetition::REPEATED).with_fields(element);
-            let list = vec![Arc::new(list.build().unwrap())];
-            let group = Type::group_type_builder(name).with_repetition(Repetition::OPTIONAL);
-            group.with_logical_type(Some(LogicalType::List)).with_fields(list).build().unwrap()
+        Column::Lists(..) => list(Physical::FLOAT),
+        Column::TextLists(_) => list(Physical::BYTE_ARRAY),
+        Column::Pictures(_) => {
+            let fields = ["bytes", "path"].map(|name| plain(name, Physical::BYTE_ARRAY));
+            group(name, Repetition::OPTIONAL, fields.into()).build().unwrap()
         }
     }
+}
+
+fn group(name: &str, repetition: Repetition, fields: Vec<Type>) -> GroupTypeBuilder<'_> {
+    let fields = fields.into_iter().map(Arc::new).collect();
+    Type::group_type_builder(name).with_repetition(repetition).with_fields(fields)
+}
+
+fn plain(name: &str, physical: Physical) -> Type {
+    Type::primitive_type_builder(name, physical).with_repetition(Repetition::OPTIONAL).build().unwrap()
 }
 
 /// The parts of the set; change them, then [`write`](Self::write).
