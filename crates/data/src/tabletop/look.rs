@@ -211,9 +211,11 @@ fn drawn(rng: &mut impl Rng) -> (Palette, Camera) {
     let wide = rng.random_range(0.86..=0.98);
     let tilt = rng.random_range(0.0..=1.0);
     let (high, lift) = (wide * (1.0 - 0.16 * tilt), 0.07 * tilt);
+    // Above the table there is room for what stands on it: the raised gripper reaches up by 1.6.
+    let above = 1.6 * lift;
     let offset = [
         rng.random_range(0.0..=1.0) * (1.0 - wide),
-        0.5 * lift + rng.random_range(0.0..=1.0) * (1.0 - high - 0.5 * lift),
+        above + rng.random_range(0.0..=1.0) * (1.0 - high - above),
     ];
     (palette, Camera { scale: [wide, high], offset, lift })
 }

@@ -114,29 +114,28 @@ impl TabletopState {
     fn moved(&self, mut way: [f64; 2]) -> Option<Self> {
         let mut next = self.clone();
         let within = |way: f64, at: f64, [low, high]: [f64; 2]| way.max(low - at).min(high - at);
-        for axis in 0..2 {
-            way[axis] = within(way[axis], self.gripper[axis], GRIPPER_RANGE);
+        for (axis, way) in way.iter_mut().enumerate() {
+            *way = within(*way, self.gripper[axis], GRIPPER_RANGE);
             if let Some(block) = self.held_block() {
-                way[axis] = within(way[axis], self.blocks[block][axis], BLOCK_RANGE[axis]);
+                *way = within(*way, self.blocks[block][axis], BLOCK_RANGE[axis]);
             }
         }
         if self.held == Some(Held::Slider) {
             way = [within(way[0], handle(self.slider)[0], RAIL_ENDS), 0.0];
             next.slider = (self.slider + opening(way[0])).clamp(0.0, 1.0);
         }
-        for axis in 0..2 {
-            next.gripper[axis] += way[axis];
+        for (axis, way) in way.into_iter().enumerate() {
+            next.gripper[axis] += way;
             if let Some(block) = self.held_block() {
-                next.blocks[block][axis] += way[axis];
+                next.blocks[block][axis] += way;
             }
         }
         if !next.lowered() {
             return Some(next);
         }
-        if self.held != Some(Held::Slider) {
-            if let Some(push) = shove(GRIPPER, next.gripper, HANDLE, handle(next.slider)) {
-                next.slider = (next.slider + opening(push[0])).clamp(0.0, 1.0);
-            }
+        let free = self.held != Some(Held::Slider);
+        if let Some(push) = shove(GRIPPER, next.gripper, HANDLE, handle(next.slider)).filter(|_| free) {
+            next.slider = (next.slider + opening(push[0])).clamp(0.0, 1.0);
         }
         next.shove_blocks();
         (!next.crowded()).then_some(next)

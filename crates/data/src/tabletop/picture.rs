@@ -43,9 +43,10 @@ impl Scene {
         let darker = colour.map(|value| (u16::from(value) * 5 / 8) as u8);
         let half = [BLOCK.half(); 2];
         self.shadow(at, half, BLOCK.radius, 0.016, rgb);
-        // Its foot and the top, between which the side shows.
-        self.shape(at, half, BLOCK.radius, 0.0).paint(rgb, self.size, darker, WHOLE);
-        self.shape(at, half, BLOCK.radius, 0.5).paint(rgb, self.size, darker, WHOLE);
+        // From its foot to its top in one piece, and the top on it, smaller by a rim.
+        let mut side = self.shape(at, half, BLOCK.radius, 0.5);
+        side.half[1] += (self.camera.lift * 0.5 * self.size as f64) as f32;
+        side.paint(rgb, self.size, darker, WHOLE);
         self.shape(at, half.map(|half| half - 0.012), BLOCK.radius, 1.0).paint(rgb, self.size, colour, WHOLE);
     }
 

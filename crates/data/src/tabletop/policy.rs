@@ -16,17 +16,20 @@ pub struct PolicyConfig {
     pub noise: f64,
     /// Share of episodes in which the gripper wanders about without a goal, 0 to 1.
     pub wander: f64,
+    /// Whether the hand keeps still and open once its goal is met; otherwise it takes on another one,
+    /// of which the episode's task tells nothing.
+    pub rest: bool,
 }
 
 impl PolicyConfig {
-    /// Always a goal, and no noise.
+    /// Always a goal, no noise, and rest when it is met: the last frame shows the goal.
     pub fn exact() -> Self {
-        Self { noise: 0.0, wander: 0.0 }
+        Self { noise: 0.0, wander: 0.0, rest: true }
     }
 
-    /// A noise of 0.3, and every fourth episode wanders.
+    /// A noise of 0.3, every fourth episode wanders, and no rest: something goes on in every frame.
     pub fn noisy() -> Self {
-        Self { noise: 0.3, wander: 0.25 }
+        Self { noise: 0.3, wander: 0.25, rest: false }
     }
 
     pub(super) fn check(&self) -> Result<(), Error> {
@@ -67,6 +70,10 @@ impl<'a> Hand<'a> {
 
     /// (right, near, grip) in `[-1, 1]`.
     pub(super) fn act(&mut self, state: &TabletopState, rng: &mut Stream) -> [f64; 3] {
+        if !self.policy.rest && self.purpose.as_ref().is_some_and(|(_, goal)| goal.met(state)) {
+            let task = Task::ALL[rng.random_range(0..Task::ALL.len())];
+            self.purpose = Some((task, task.goal(state, rng)));
+        }
         let ([right, near], closed) = match &self.purpose {
             Some((task, goal)) => {
                 let (way, closed) = wish(*task, goal, state);
