@@ -21,6 +21,7 @@
 //! - [`open`] finds the format of a data set and reads its metadata: a [`Dataset`] has episodes with rows and pictures;
 //! - [`EpisodeClips`] decodes the episodes of a split frame by frame and cuts them into [`Clip`]s;
 //! - [`DrawnWorld`] draws clips instead, for tests and first steps without any files;
+//! - [`tabletop`] draws a table that can be acted on, for planning and recordings without a robot;
 //! - [`CropConfig`] and [`resize`] choose the window that both models see;
 //! - [`Mixture`] puts weighted groups of sources side by side;
 //! - [`Loader`] puts seeded, resumable batches together, [`Feeder`] ahead of time; [`collate`] makes batches for
@@ -54,6 +55,7 @@ mod picture;
 mod runs;
 mod streamed;
 mod validate;
+pub mod tabletop;
 mod video;
 mod video_file;
 mod windows;
