@@ -46,7 +46,6 @@ mod curves;
 mod error;
 mod font;
 mod gif;
-mod h264;
 mod image;
 mod jsonl;
 pub mod memory;
