@@ -88,58 +88,9 @@ pub enum Error {
         source: gif::EncodingError,
     },
 
-    /// A frame is smaller or larger than the H.264 encoder takes.
-    #[error(
-        "{}: expected frames of 16x16 up to 3840x2160 or 2160x3840 pixels for an MP4, found {width}x{height}; scale them", file.display()
-    )]
-    Mp4Size {
-        /// The MP4.
-        file: PathBuf,
-        /// Pixels across.
-        width: usize,
-        /// Pixels down.
-        height: usize,
-    },
-
-    /// A frame rate that no clip has.
-    #[error("{}: expected 0.01 to 1000 frames a second, found {found}; pass the rate at which the clip plays", file.display())]
-    FrameRate {
-        /// The MP4.
-        file: PathBuf,
-        /// Frames a second asked for.
-        found: f64,
-    },
-
-    /// The H.264 encoder refused.
-    #[error("{}: frame {frame} cannot be encoded as H.264: {source}", file.display())]
-    H264 {
-        /// The MP4.
-        file: PathBuf,
-        /// The frame, counted from 0.
-        frame: usize,
-        /// What the encoder said.
-        source: Box<openh264::Error>,
-    },
-
-    /// The H.264 encoder left a frame out.
-    #[error("{}: expected a picture for frame {frame}, found {found} from the H.264 encoder; write a GIF instead", file.display())]
-    NoPicture {
-        /// The MP4.
-        file: PathBuf,
-        /// The frame, counted from 0.
-        frame: usize,
-        /// What the encoder calls the result.
-        found: String,
-    },
-
-    /// The clip does not fit in an MP4.
-    #[error("{}: cannot be put into an MP4: {source}; files of 4 GiB and more are not written, split the clip", file.display())]
-    Mp4 {
-        /// The MP4.
-        file: PathBuf,
-        /// What is in the way.
-        source: mp4_atom::Error,
-    },
+    /// An MP4 could not be written.
+    #[error(transparent)]
+    Mp4(#[from] cola_mp4::Error),
 
     /// A whole line of a log is not a JSON object.
     #[error("{}:{line}: expected one JSON object on the line: {source}; remove or mend this line", file.display())]

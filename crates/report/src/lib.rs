@@ -47,7 +47,6 @@ mod curves;
 mod error;
 mod font;
 mod gif;
-mod h264;
 mod histogram;
 mod image;
 mod jsonl;

@@ -5,7 +5,8 @@ mod support;
 
 use std::path::Path;
 
-use cola_data::{EpisodeClips, Frames, LeRobot};
+use cola_data::{Dataset, EpisodeClips, Frames, LeRobot};
+use cola_mp4::Error as VideoError;
 use cola_report::{Error, Image, save_mp4};
 use mp4_atom::{Atom, Decode, Ftyp, Header, Mdat, Moov};
 use serde_json::json;
@@ -60,7 +61,8 @@ fn decoded(video: &Path, count: usize, fps: f64, width: usize, height: usize) ->
     std::fs::copy(video, root.join("videos/camera/chunk-000/file-000.mp4")).unwrap();
 
     let set = LeRobot::open(root).unwrap();
-    let clips = EpisodeClips::load(&set, "all", &options(count), &mut |_, _| {}).unwrap();
+    let clips =
+        EpisodeClips::load(&set, &set.split("all").unwrap(), &options(count), &mut |_, _| {}).unwrap();
     clips.episode_clip(0, 0, count).unwrap().frames
 }
 
@@ -244,12 +246,15 @@ fn what_makes_no_mp4_is_refused() {
     assert!(matches!(save_mp4(&path, &[broken], 5.0), Err(Error::Pixels { .. })));
     for fps in [0.0, -5.0, f64::NAN, f64::INFINITY, 0.009, 1001.0] {
         let error = save_mp4(&path, &frames[..1], fps).unwrap_err();
-        assert!(matches!(error, Error::FrameRate { .. }), "{error}");
+        assert!(matches!(error, Error::Mp4(VideoError::FrameRate { .. })), "{error}");
         assert!(error.to_string().contains("0.01 to 1000"), "{error}");
     }
     for (width, height) in [(3841, 16), (2161, 2161), (16, 3841), (70_000, 16), (15, 64), (64, 15)] {
         let error = save_mp4(&path, &[Image::new(width, height, [9; 3])], 5.0).unwrap_err();
-        assert!(matches!(&error, Error::Mp4Size { width: found, .. } if *found == width), "{error}");
+        assert!(
+            matches!(&error, Error::Mp4(VideoError::Size { width: found, .. }) if *found == width),
+            "{error}"
+        );
     }
     assert!(!path.exists());
 }
@@ -269,6 +274,6 @@ fn a_folder_that_is_missing_is_named() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("none/clip.mp4");
     let error = save_mp4(&path, &clip(2, 16, 16), 5.0).unwrap_err();
-    assert!(matches!(error, Error::Io { .. }));
+    assert!(matches!(error, Error::Mp4(VideoError::Io { .. })));
     assert!(error.to_string().contains("none/clip.mp4"), "{error}");
 }
