@@ -38,6 +38,7 @@ mod clip;
 mod columns;
 mod crop;
 mod dataset;
+mod document;
 mod drawn;
 mod episodes;
 mod error;
@@ -45,6 +46,11 @@ mod format;
 mod lerobot;
 mod loader;
 mod mp4;
+#[cfg(feature = "pictures")]
+mod picture;
+#[cfg(feature = "pictures")]
+mod rlds;
+mod shards;
 mod video;
 mod video_file;
 
@@ -58,4 +64,7 @@ pub use error::Error;
 pub use format::{Format, OpenOptions, detect, open};
 pub use lerobot::{Feature, Info, LeRobot};
 pub use loader::{Batch, Loader, LoaderConfig, collate};
+#[cfg(feature = "pictures")]
+pub use rlds::Rlds;
+pub use shards::{EpisodeData, ShardLayout, ShardWriter, Shards};
 pub use video_file::{VideoFile, View};
