@@ -22,7 +22,8 @@
 //! - [`EpisodeClips`] decodes the episodes of a split frame by frame and cuts them into [`Clip`]s;
 //! - [`DrawnWorld`] draws clips instead, for tests and first steps without any files;
 //! - [`CropConfig`] and [`resize`] choose the window that both models see;
-//! - [`Loader`] puts seeded, resumable batches together; [`collate`] makes batches for evaluation.
+//! - [`Loader`] puts seeded, resumable batches together; [`collate`] makes batches for evaluation;
+//! - [`ShardWriter`] stores decoded episodes, [`Shards`] reads them without a decoder.
 //!
 //! Without a data set around them:
 //!

@@ -34,9 +34,10 @@ use crate::{Error, Format, Frames, OpenOptions, View, picture, resize};
 ///
 /// What the fields hold is told by `features.json`; without one, by the first record.
 ///
-/// Opening reads some hundred bytes of every record, all shards in parallel, and compares the checksums of the lengths. Rows
+/// Opening reads some kilobytes of every record, all shards in parallel, and compares the checksums of the lengths. Rows
 /// and pictures read the whole record (at most 2 GiB, 256 MiB of records are kept) and compare the checksum of its data;
-/// only the frames asked for are decoded.
+/// only the frames asked for are decoded. A list of whole numbers takes up to eight times its bytes
+/// in the record while it is read.
 pub struct Rlds {
     root: PathBuf,
     shards: Vec<Shard>,

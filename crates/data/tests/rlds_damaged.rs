@@ -230,7 +230,7 @@ proptest! {
         let bytes = damaged(&sound, kept, &flips);
         let (folder, _) = shard(&bytes);
         // Cut between two records it is a sound file of fewer; flips that undo each other leave it as it was.
-        let whole = bytes == sound[..bytes.len()] && bytes.len() % (sound.len() / 2) == 0;
+        let whole = bytes == sound[..bytes.len()] && bytes.len().is_multiple_of(sound.len() / 2);
         prop_assert_eq!(read_all(folder.path()).is_ok(), whole && !bytes.is_empty());
     }
 

@@ -25,7 +25,7 @@ pub(super) struct Found {
     pub(super) texts: Vec<String>,
 }
 
-/// Walks over the records of `file`: a few hundred bytes of each are read, its pictures are stepped over. The checksums of
+/// Walks over the records of `file`: some kilobytes of each are read, its pictures are stepped over. The checksums of
 /// the lengths are compared, those of the data are not.
 pub(super) fn shard(file: &Path, texts: &[String]) -> Result<Vec<Found>, Error> {
     let failed = |source| Error::Read { file: file.to_owned(), source };
