@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Dataset, Error, LeRobot};
+use crate::{Dataset, Error, LeRobot, Shards, shards};
 
 /// How a data set lies on disk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -90,6 +90,14 @@ pub fn open(path: &Path, options: &OpenOptions) -> Result<Arc<dyn Dataset>, Erro
     };
     Ok(match format {
         Format::LeRobot => Arc::new(LeRobot::open(path)?),
+        #[cfg(feature = "pictures")]
+        Format::Rlds => Arc::new(crate::Rlds::open(path, options)?),
+        #[cfg(not(feature = "pictures"))]
+        Format::Rlds => {
+            let expected = "a build with the feature `pictures` of cola-data";
+            return Err(Error::setting("format", format, expected));
+        }
+        Format::Shards => Arc::new(Shards::open(path)?),
         other => return Err(Error::setting("format", other, "a format with a reader")),
     })
 }
@@ -106,7 +114,26 @@ pub fn detect(path: &Path) -> Result<Format, Error> {
     if path.join("meta/info.json").is_file() || path.join("meta_data/info.json").is_file() {
         return Ok(Format::LeRobot);
     }
+    if path.join(shards::FILE).is_file() {
+        return Ok(Format::Shards);
+    }
+    if holds_records(path) || entries(path).iter().any(|version| holds_records(version)) {
+        return Ok(Format::Rlds);
+    }
     let file = path.join("meta/info.json");
     let mend = "check --data: it names the folder that holds meta, data and videos";
     Err(Error::MissingFile { file, expected: "the metadata of a LeRobot data set", mend })
+}
+
+/// Whether TFRecord shards lie in this folder.
+fn holds_records(folder: &Path) -> bool {
+    let shard =
+        |file: &PathBuf| file.file_name().is_some_and(|name| name.to_string_lossy().contains(".tfrecord-"));
+    entries(folder).iter().any(shard)
+}
+
+/// What lies in a folder; nothing if it cannot be listed.
+fn entries(folder: &Path) -> Vec<PathBuf> {
+    let found = std::fs::read_dir(folder).into_iter().flatten();
+    found.filter_map(|entry| Some(entry.ok()?.path())).collect()
 }

@@ -27,6 +27,7 @@
 //! - [`Loader`] puts seeded, resumable batches together, [`Feeder`] ahead of time; [`collate`] makes batches for
 //!   evaluation.
 //! - [`validate`] says what is wrong with a data set, and [`Exclusions`] names what is left out of it;
+//! - [`ShardWriter`] stores decoded episodes, [`Shards`] reads them without a decoder.
 //!
 //! Without a data set around them:
 //!
@@ -42,6 +43,7 @@ mod clip;
 mod columns;
 mod crop;
 mod dataset;
+mod document;
 mod drawn;
 mod episodes;
 mod error;
@@ -52,7 +54,10 @@ mod loader;
 mod mixture;
 mod mp4;
 mod picture;
+#[cfg(feature = "pictures")]
+mod rlds;
 mod runs;
+mod shards;
 mod streamed;
 pub mod tabletop;
 mod validate;
@@ -75,7 +80,10 @@ pub use mixture::{
     Group, GroupConfig, GroupWeights, Mixture, MixtureConfig, MixturePlan, PlanRow, Preset, Source,
     SourceConfig,
 };
+#[cfg(feature = "pictures")]
+pub use rlds::Rlds;
 pub use runs::{Division, Holdout, Run};
+pub use shards::{EpisodeData, ShardLayout, ShardWriter, Shards};
 pub use streamed::StreamedClips;
 pub use validate::{Finding, Severity, ValidateOptions, What, validate, validate_episode};
 pub use video_file::{VideoFile, View};

@@ -1,14 +1,16 @@
 //! Hostile bytes: whatever is cut off or flipped, reading ends in a result, never in a panic.
 
+#[path = "support/damage.rs"]
+mod damage;
 mod support;
 
 use std::path::PathBuf;
 use std::sync::LazyLock;
 
 use cola_data::{Error, VideoFile, View};
+use damage::{damage, flips, kept};
 use proptest::prelude::*;
 use support::Toy;
-use support::damage::{damage, flips, kept};
 
 /// Reads the set with a damaged file.
 fn read_damaged(toy: &Toy, file: PathBuf, kept: f64, flips: &[(f64, u8)]) {

@@ -1,13 +1,15 @@
 //! Hostile bytes in LeRobot v2.1 sets and in pictures in rows: reading ends in a result, never in a panic.
 
+#[path = "support/damage.rs"]
+mod damage;
 mod support;
 
 use std::path::Path;
 use std::sync::LazyLock;
 
 use cola_data::{Dataset, Error, LeRobot, Region, Stretch, View};
+use damage::{damage, flips, kept};
 use proptest::prelude::*;
-use support::damage::{damage, flips, kept};
 use support::sets::{V21, V30, copy};
 use tempfile::TempDir;
 

@@ -126,7 +126,10 @@ fn pictures_beside_the_rows_are_read_from_inside_the_folder_only() {
 #[test]
 fn what_is_no_picture_of_the_right_size_names_file_and_row() {
     let error = read(&with((Some(encoded(grey(7, 12, 10), ImageFormat::Png)), None))).unwrap_err();
-    assert!(matches!(error, Error::FrameSize { found: (12, 10), expected: (10, 12), .. }), "{error}");
+    assert!(
+        matches!(&error, Error::Field { found, expected, .. } if found.starts_with("12 x 10") && expected == "10 x 12"),
+        "{error}"
+    );
 
     // A size that would take gigabytes, in a header that is right otherwise.
     let mut bytes = encoded(grey(7, 10, 12), ImageFormat::Png);
@@ -138,7 +141,7 @@ fn what_is_no_picture_of_the_right_size_names_file_and_row() {
     }
     bytes[29..33].copy_from_slice(&(!checksum).to_be_bytes());
     let error = read(&with((Some(bytes), None))).unwrap_err();
-    assert!(matches!(error, Error::FrameSize { found: (65535, 65535), .. }), "{error}");
+    assert!(matches!(&error, Error::Field { found, .. } if found.starts_with("65535 x 65535")), "{error}");
 
     for picture in [(Some(b"no picture".to_vec()), None), (Some(Vec::new()), None), (None, None)] {
         let toy = with(picture);

@@ -10,7 +10,7 @@ use super::rows::Place;
 use super::table::Table;
 use super::{LeRobot, Part};
 use crate::dataset::{Camera, Decoded, Stretch};
-use crate::picture::{Origin, decode, most_bytes};
+use crate::picture::{decode, most_bytes};
 use crate::{Error, View, resize};
 
 /// How the pictures of a camera are read.
@@ -83,7 +83,9 @@ impl Images<'_> {
         let size = self.camera.size.unwrap_or_default();
         let place = format!("column `{}`, row {} of row group {}", self.camera.key, at.row, at.group);
         let picture = match blob {
-            Blob::Bytes(bytes) => decode(bytes.data(), size, &Origin { file: table.file(), place })?,
+            Blob::Bytes(bytes) => {
+                decode(bytes.data(), Some(size), || (table.file().to_owned(), place.clone()))?
+            }
             Blob::Path(path) => {
                 let file = inside(&self.dataset.root, &path).ok_or_else(|| Error::Field {
                     file: table.file().to_owned(),
@@ -93,7 +95,7 @@ impl Images<'_> {
                     mend: "write the data set again with the pictures in its rows",
                 })?;
                 let bytes = read_file(&file, most_bytes(size))?;
-                decode(&bytes, size, &Origin { file: &file, place: "content".into() })?
+                decode(&bytes, Some(size), || (file.clone(), "content".into()))?
             }
         };
         let &View { region, height, width } = self.view;

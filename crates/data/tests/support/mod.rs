@@ -6,7 +6,6 @@
 //! `6 e + k`, its action is `(e, k)`.
 #![allow(dead_code, reason = "each test file uses its own part")]
 
-pub(crate) mod damage;
 pub(crate) mod fake;
 pub(crate) mod sets;
 
