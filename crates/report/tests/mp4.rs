@@ -5,12 +5,12 @@ mod support;
 
 use std::path::Path;
 
-use cola_data::{Dataset, EpisodeClips, Frames, LeRobot};
+use cola_data::{Frames, LeRobot};
 use cola_mp4::Error as VideoError;
 use cola_report::{Error, Image, save_mp4};
 use mp4_atom::{Atom, Decode, Ftyp, Header, Mdat, Moov};
 use serde_json::json;
-use support::{Column, options, write_parquet};
+use support::{Column, load, options, write_parquet};
 
 /// A clip's frames from a data set with this file as its only video, each asked for at the time `n / fps`.
 ///
@@ -61,9 +61,8 @@ fn decoded(video: &Path, count: usize, fps: f64, width: usize, height: usize) ->
     std::fs::copy(video, root.join("videos/camera/chunk-000/file-000.mp4")).unwrap();
 
     let set = LeRobot::open(root).unwrap();
-    let clips =
-        EpisodeClips::load(&set, &set.split("all").unwrap(), &options(count), &mut |_, _| {}).unwrap();
-    clips.episode_clip(0, 0, count).unwrap().frames
+    let clips = load(&set, "all", &options(count)).unwrap();
+    clips.run_clip(0, 0, count).unwrap().frames
 }
 
 /// The boxes of a file.
