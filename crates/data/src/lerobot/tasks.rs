@@ -47,8 +47,8 @@ impl Tasks {
                 else {
                     continue;
                 };
-                let found = found.into_iter().map(|mut texts| texts.pop().unwrap_or_default());
-                texts.extend(numbers.into_iter().zip(found));
+                let tasks = numbers.into_iter().zip(found);
+                texts.extend(tasks.filter_map(|(number, mut texts)| Some((number, texts.pop()?))));
             }
         } else if list.is_file() {
             let lines = lines::read::<Line>(&list, MOST_TASKS)?;
