@@ -28,6 +28,19 @@ fn read_damaged(set: &TempDir, file: &str, kept: f64, flips: &[(f64, u8)]) {
     damage(set.path().join(file), kept, flips, || drop(read(set.path())));
 }
 
+#[test]
+fn a_kilobyte_that_claims_millions_of_values_is_refused_before_they_are_written_out() {
+    for bomb in ["many_rows", "many_values"] {
+        let set = copy(V30);
+        let bomb = format!("{}/tests/data/{bomb}.parquet", env!("CARGO_MANIFEST_DIR"));
+        std::fs::copy(bomb, set.path().join("meta/tasks.parquet")).unwrap();
+        let error = LeRobot::open(set.path()).err().unwrap();
+        let source = std::error::Error::source(&error).map(ToString::to_string);
+        let text = format!("{error} {}", source.unwrap_or_default());
+        assert!(text.contains("tasks.parquet") && text.contains("67108864"), "{text}");
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 48, failure_persistence: None, ..ProptestConfig::default() })]
 

@@ -47,8 +47,8 @@ impl Tasks {
                 else {
                     continue;
                 };
-                let found = found.into_iter().map(|mut texts| texts.pop().unwrap_or_default());
-                texts.extend(numbers.into_iter().zip(found));
+                let tasks = numbers.into_iter().zip(found);
+                texts.extend(tasks.filter_map(|(number, mut texts)| Some((number, texts.pop()?))));
             }
         } else if list.is_file() {
             let lines = lines::read::<Line>(&list, MOST_TASKS)?;
@@ -62,13 +62,9 @@ impl Tasks {
     /// The texts of an episode whose tasks are `named`: a text, the number of a task, a list of them, or anything else for
     /// an episode that does not name them.
     pub(super) fn of(&mut self, named: &Value) -> Vec<String> {
-        let one = |value| match value {
-            &Value::String(ref text) => Some(text),
-            value => self.texts.get(&value.as_u64()?),
-        };
         let mut texts: Vec<&String> = match named {
-            Value::Array(values) => values.iter().filter_map(one).collect(),
-            value => one(value).into_iter().collect(),
+            Value::Array(values) => values.iter().filter_map(|value| self.text(value)).collect(),
+            value => self.text(value).into_iter().collect(),
         };
         // Where only one task exists, every episode has it.
         if texts.is_empty() && self.texts.len() == 1 {
@@ -79,6 +75,14 @@ impl Tasks {
         let texts = texts.into_iter().cloned().collect();
         self.left = left;
         texts
+    }
+
+    /// The text that is a value, or belongs to it as a number.
+    fn text<'a>(&'a self, value: &'a Value) -> Option<&'a String> {
+        match value {
+            Value::String(text) => Some(text),
+            value => self.texts.get(&value.as_u64()?),
+        }
     }
 }
 

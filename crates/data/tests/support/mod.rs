@@ -16,7 +16,7 @@ use std::sync::Arc;
 use cola_data::{ClipOptions, Dataset, EpisodeClips, Error, LeRobot, Region, Run};
 use parquet::basic::{Compression, LogicalType, Repetition, Type as Physical};
 use parquet::data_type::{ByteArray, ByteArrayType, DoubleType, FloatType, Int64Type};
-use parquet::file::properties::WriterProperties;
+use parquet::file::properties::{EnabledStatistics, WriterProperties};
 use parquet::file::writer::{SerializedColumnWriter, SerializedFileWriter};
 use parquet::schema::types::{GroupTypeBuilder, Type};
 use serde_json::{Value, json};
@@ -55,7 +55,9 @@ pub(crate) fn write_parquet(file: &Path, columns: &Columns) {
     let schema = columns.iter().map(|(name, column)| Arc::new(field(name, column))).collect();
     let schema = Type::group_type_builder("schema").with_fields(schema).build().unwrap();
     std::fs::create_dir_all(file.parent().unwrap()).unwrap();
-    let properties = WriterProperties::builder().set_compression(Compression::SNAPPY).build();
+    // Not all writers leave statistics; the sets of the LeRobot package have them.
+    let properties = WriterProperties::builder().set_compression(Compression::SNAPPY);
+    let properties = properties.set_statistics_enabled(EnabledStatistics::None).build();
     let file = File::create(file).unwrap();
     let mut writer = SerializedFileWriter::new(file, Arc::new(schema), Arc::new(properties)).unwrap();
     let mut group = writer.next_row_group().unwrap();
