@@ -22,7 +22,7 @@
 //! - [`EpisodeClips`] decodes the episodes of a split frame by frame and cuts them into [`Clip`]s;
 //! - [`DrawnWorld`] draws clips instead, for tests and first steps without any files;
 //! - [`CropConfig`] and [`resize`] choose the window that both models see;
-//! - [`validate`] says what is wrong with a data set, and [`Exclusions`] names what is left out of it;
+//! - [`validate()`] says what is wrong with a data set, and [`Exclusions`] names what is left out of it;
 //! - [`Loader`] puts seeded, resumable batches together; [`collate`] makes batches for evaluation.
 //!
 //! Without a data set around them:
