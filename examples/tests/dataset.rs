@@ -165,6 +165,7 @@ fn errors_fail_and_their_frames_are_left_out() {
         (finding["episode"].as_u64(), finding["what"].as_str(), finding["severity"].as_str()),
         (Some(48), Some("black"), Some("error"))
     );
+    assert_eq!(finding["frames"], serde_json::json!([14, 16]));
     let list = Exclusions::read(&Path::new(&out).join("exclude.json")).expect("a list");
     let kept = |episode| list.keep(episode, 16).into_iter().flatten().collect::<Vec<_>>();
     assert_eq!(kept(48), (0..14).collect::<Vec<_>>());

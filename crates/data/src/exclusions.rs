@@ -123,11 +123,13 @@ impl Exclusions {
     }
 }
 
-fn write_frames<S: Serializer>(frames: &Option<Range<usize>>, to: S) -> Result<S::Ok, S::Error> {
+/// Frames as `[first, one behind the last]`.
+pub(crate) fn write_frames<S: Serializer>(frames: &Option<Range<usize>>, to: S) -> Result<S::Ok, S::Error> {
     frames.as_ref().map(|frames| [frames.start, frames.end]).serialize(to)
 }
 
-fn read_frames<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Range<usize>>, D::Error> {
+/// As [`write_frames`] writes them; at least one frame.
+pub(crate) fn read_frames<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Range<usize>>, D::Error> {
     match Option::<[usize; 2]>::deserialize(from)? {
         None => Ok(None),
         Some([start, end]) if start < end => Ok(Some(start..end)),

@@ -26,7 +26,7 @@
 //! - [`Mixture`] puts weighted groups of sources side by side;
 //! - [`Loader`] puts seeded, resumable batches together, [`Feeder`] ahead of time; [`collate`] makes batches for
 //!   evaluation.
-//! - [`validate`] says what is wrong with a data set, and [`Exclusions`] names what is left out of it;
+//! - [`validate()`] says what is wrong with a data set, and [`Exclusions`] names what is left out of it;
 //! - [`ShardWriter`] stores decoded episodes, [`Shards`] reads them without a decoder.
 //!
 //! Without a data set around them:

@@ -10,7 +10,7 @@ use std::ops::Range;
 use serde::{Deserialize, Serialize};
 
 use crate::dataset::{Dataset, Episode, Rows};
-use crate::exclusions::{Exclusion, Exclusions};
+use crate::exclusions::{Exclusion, Exclusions, read_frames, write_frames};
 use crate::{Error, Region, View};
 
 /// Frames of one group of episodes, about: rows and pictures of a group are asked for at once, which lets a reader decode
@@ -93,7 +93,8 @@ pub struct Finding {
     pub episode: Option<usize>,
     /// The episode's name; empty for the whole data set.
     pub name: String,
-    /// Frames concerned; `None` for all.
+    /// Frames concerned; `None` for all. In JSON `[first, one behind the last]`.
+    #[serde(serialize_with = "write_frames", deserialize_with = "read_frames")]
     pub frames: Option<Range<usize>>,
     /// Camera concerned; `None` if the pictures are not.
     pub camera: Option<String>,
