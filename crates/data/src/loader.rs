@@ -35,7 +35,8 @@ pub struct LoaderConfig {
     pub world_size: usize,
     /// Windows drawn for augmented batches.
     pub crop: CropConfig,
-    /// Clips of each share that may turn out to be unreadable, and be replaced, before the loader gives up.
+    /// Clips of each share that may turn out to be unreadable, and be replaced, before the loader gives up. A resumed run
+    /// counts anew.
     #[serde(default)]
     pub budget: usize,
 }

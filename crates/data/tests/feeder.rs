@@ -66,7 +66,7 @@ fn loader(source: Watched) -> (Arc<Watched>, Arc<Loader>) {
 }
 
 fn augment(step: u64) -> bool {
-    step % 3 != 0
+    !step.is_multiple_of(3)
 }
 
 fn feeder(loader: &Arc<Loader>, steps: Range<u64>, workers: usize, ahead: usize) -> Feeder {
