@@ -7,7 +7,7 @@ use std::process::Output;
 
 use candle_core::{DType, Device, Tensor};
 use cola_coevolve::checkpoint;
-use cola_data::{ClipOptions, EpisodeClips, Exclusions, LeRobot, Region, collate};
+use cola_data::{ClipOptions, EpisodeClips, Exclusions, LeRobot, Region, Run, collate};
 use cola_dit_world::{LatentCodec, SpaceToDepth};
 use cola_nn::Params;
 use cola_report::{Image, save_mp4};
@@ -203,9 +203,10 @@ fn latents_are_those_that_a_runs_world_model_sees() {
     params.load(&folder.join("codec.safetensors")).expect("its numbers");
     let options = ClipOptions { region: Region::FULL, ..config.clip_options() };
     let dataset = LeRobot::open(Path::new(PUSHT)).expect("a set");
-    let clips = EpisodeClips::load(&dataset, &[50], &options, &mut |_, _| {}).expect("clips");
+    let clips = EpisodeClips::load(&dataset, &[Run { episode: 50, frames: 0..16 }], &options, &mut |_, _| {})
+        .expect("clips");
     let side = config.data.world_size;
-    let batch = collate(&[clips.episode_clip(0, 0, 16).expect("a clip")], side, side, &Device::Cpu);
+    let batch = collate(&[clips.run_clip(0, 0, 16).expect("a clip")], side, side, &Device::Cpu);
     let expected =
         codec.encode(&batch.expect("a batch").world_view).and_then(|z| z.squeeze(0)).expect("latents");
     let (found, expected) = (values(&found["episode.000050"]), values(&expected));
