@@ -7,7 +7,9 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Dataset, Error, LeRobot};
+use crate::{Dataset, Error, LeRobot, hdf5_files};
+#[cfg(feature = "hdf5")]
+use crate::{agibot::AgiBot, robomimic::Robomimic};
 
 /// How a data set lies on disk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -90,6 +92,15 @@ pub fn open(path: &Path, options: &OpenOptions) -> Result<Arc<dyn Dataset>, Erro
     };
     Ok(match format {
         Format::LeRobot => Arc::new(LeRobot::open(path)?),
+        #[cfg(feature = "hdf5")]
+        Format::Robomimic | Format::Libero => Arc::new(Robomimic::open(path, options)?),
+        #[cfg(feature = "hdf5")]
+        Format::AgiBot => Arc::new(AgiBot::open(path, options)?),
+        #[cfg(not(feature = "hdf5"))]
+        Format::Robomimic | Format::Libero | Format::AgiBot => {
+            let expected = "a format that this build reads; build cola-data with its feature `hdf5`";
+            return Err(Error::setting("format", format, expected));
+        }
         other => return Err(Error::setting("format", other, "a format with a reader")),
     })
 }
@@ -104,6 +115,12 @@ pub fn detect(path: &Path) -> Result<Format, Error> {
     }
     if path.join("meta/info.json").is_file() {
         return Ok(Format::LeRobot);
+    }
+    if path.join("task_info").is_dir() && path.join("observations").is_dir() {
+        return Ok(Format::AgiBot);
+    }
+    if let Some(file) = hdf5_files::first(path)? {
+        return Ok(hdf5_files::format(&file));
     }
     let file = path.join("meta/info.json");
     let mend = "check --data: it names the folder that holds meta, data and videos";

@@ -34,6 +34,8 @@
 //!
 //! It leaves value ranges other than `[0, 1]`, latents and metrics to the models and their crates.
 
+#[cfg(feature = "hdf5")]
+mod agibot;
 mod clip;
 mod columns;
 mod crop;
@@ -42,12 +44,20 @@ mod drawn;
 mod episodes;
 mod error;
 mod format;
+mod guarded;
+#[cfg(feature = "hdf5")]
+mod hdf5;
+mod hdf5_files;
 mod lerobot;
 mod loader;
 mod mp4;
+#[cfg(feature = "hdf5")]
+mod robomimic;
 mod video;
 mod video_file;
 
+#[cfg(feature = "hdf5")]
+pub use agibot::AgiBot;
 pub use clip::{Clip, ClipSource, Frames};
 pub use columns::{Cells, Column, ColumnKind, ColumnWriter};
 pub use crop::{Crop, CropConfig, Region, resize};
@@ -58,4 +68,6 @@ pub use error::Error;
 pub use format::{Format, OpenOptions, detect, open};
 pub use lerobot::{Feature, Info, LeRobot};
 pub use loader::{Batch, Loader, LoaderConfig, collate};
+#[cfg(feature = "hdf5")]
+pub use robomimic::Robomimic;
 pub use video_file::{VideoFile, View};

@@ -1,7 +1,6 @@
 //! A parquet file as named columns, read one row group at a time.
 
 use std::fs::File;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 
 use parquet::basic::Type;
@@ -11,6 +10,7 @@ use parquet::errors::ParquetError;
 use parquet::file::reader::{FileReader, SerializedFileReader};
 
 use crate::Error;
+use crate::guarded::guarded;
 
 const MEND: &str = "copy the file again from the data set's source, or write the data set again";
 
@@ -22,6 +22,9 @@ pub(super) struct Table {
 
 impl Table {
     /// Opens `file` and reads its schema.
+    ///
+    /// parquet 60.1 checks most of what a file claims, but not all: a column chunk with a negative offset or a page with
+    /// too few bytes for its encoding panics (`metadata/mod.rs`, `byte_stream_split_decoder.rs`). So its calls are guarded.
     pub(super) fn open(file: &Path) -> Result<Self, Error> {
         if !file.is_file() {
             let mend = "the data set is incomplete, copy its meta and data folders again";
@@ -163,20 +166,4 @@ impl Table {
     fn unreadable(&self, source: ParquetError) -> Error {
         Error::Parquet { file: self.file.clone(), source }
     }
-}
-
-/// Runs a part of the parquet reader and turns its panics into errors.
-///
-/// The reader checks most of what a file claims, but not all: a column chunk with a negative offset or a page with too
-/// few bytes for its encoding panics (parquet 60.1, `metadata/mod.rs` and `byte_stream_split_decoder.rs`). Nothing of
-/// the reader is used after that, so no half-changed state can be seen. The default hook still prints the panic.
-fn guarded<T>(file: &Path, read: impl FnOnce() -> Result<T, Error>) -> Result<T, Error> {
-    catch_unwind(AssertUnwindSafe(read)).unwrap_or_else(|panic| {
-        let found = panic.downcast_ref::<String>().cloned();
-        let found = found.or_else(|| panic.downcast_ref::<&str>().map(|text| text.to_string()));
-        Err(Error::Damaged {
-            file: file.to_owned(),
-            found: found.unwrap_or_else(|| "no reason given".into()),
-        })
-    })
 }

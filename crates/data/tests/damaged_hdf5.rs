@@ -1,0 +1,96 @@
+//! Hostile HDF5: whatever is cut off or flipped, reading ends in a result, never in a panic.
+#![cfg(feature = "hdf5")]
+
+#[path = "support/hdf5.rs"]
+mod hdf5;
+
+use std::path::Path;
+
+use cola_data::{AgiBot, Dataset, OpenOptions, Region, Robomimic, Stretch, View};
+use hdf5::fixture;
+use proptest::prelude::*;
+
+/// One bit somewhere, or several; often near the start, where the tables are.
+fn flips() -> impl Strategy<Value = Vec<(f64, u8)>> {
+    let place = prop_oneof![0.0..1.0f64, 0.0..0.1f64];
+    prop::collection::vec((place, any::<u8>()), 1..6)
+}
+
+/// All of the file, or its first part.
+fn kept() -> impl Strategy<Value = f64> {
+    prop_oneof![3 => Just(1.0), 1 => 0.0..1.0f64]
+}
+
+/// A damaged copy of a fixture.
+fn damaged(fixture: &Path, copy: &Path, kept: f64, flips: &[(f64, u8)]) {
+    let mut bytes = std::fs::read(fixture).unwrap();
+    bytes.truncate((kept * bytes.len() as f64) as usize);
+    let length = bytes.len() as f64;
+    for &(place, mask) in flips {
+        if let Some(byte) = bytes.get_mut((place * length) as usize) {
+            *byte ^= mask;
+        }
+    }
+    std::fs::write(copy, bytes).unwrap();
+}
+
+/// Reads all that a data set says it has. A flip in a picture may go unnoticed; that reading ends is the claim.
+fn read_all(dataset: &dyn Dataset) {
+    let view = View { region: Region::FULL, height: 4, width: 4 };
+    for (episode, described) in dataset.episodes().iter().enumerate() {
+        drop(dataset.rows(&[episode]));
+        for camera in dataset.cameras() {
+            let frames = (0..described.frames.min(20)).collect();
+            drop(dataset.read(&camera.key, &Stretch { episode, frames }, &view));
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 60, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn damaged_demos_never_panic(kept in kept(), flips in flips(), which in 0..4usize) {
+        let name = ["robodesk.hdf5", "variants.hdf5", "tables.hdf5", "libero/open_the_drawer_demo.hdf5"][which];
+        let folder = tempfile::tempdir().unwrap();
+        let copy = folder.path().join("damaged.hdf5");
+        damaged(&fixture(name), &copy, kept, &flips);
+        if let Ok(dataset) = Robomimic::open(&copy, &OpenOptions::default()) {
+            read_all(&dataset);
+        }
+    }
+
+    #[test]
+    fn damaged_recordings_never_panic(kept in kept(), flips in flips(), which in 0..2usize) {
+        let episode = ["648642", "648649"][which];
+        let folder = tempfile::tempdir().unwrap();
+        let file = |root: &Path| root.join("proprio_stats/327").join(episode).join("proprio_stats.h5");
+        let videos = Path::new("observations/327").join(episode).join("videos");
+        std::fs::create_dir_all(folder.path().join(&videos)).unwrap();
+        std::fs::create_dir_all(file(folder.path()).parent().unwrap()).unwrap();
+        let video = videos.join("head_color.mp4");
+        std::fs::copy(fixture("agibot").join(&video), folder.path().join(&video)).unwrap();
+        damaged(&file(&fixture("agibot")), &file(folder.path()), kept, &flips);
+        if let Ok(dataset) = AgiBot::open(folder.path(), &OpenOptions::default()) {
+            read_all(&dataset);
+        }
+    }
+}
+
+#[test]
+fn every_truncation_of_a_file_is_a_typed_error() {
+    let folder = tempfile::tempdir().unwrap();
+    let copy = folder.path().join("cut.hdf5");
+    let bytes = std::fs::read(fixture("libero/open_the_drawer_demo.hdf5")).unwrap();
+    for length in (0..bytes.len() - 1).step_by(997) {
+        std::fs::write(&copy, &bytes[..length]).unwrap();
+        let opened = Robomimic::open(&copy, &OpenOptions::default());
+        let read = opened.and_then(|dataset| {
+            let view = View { region: Region::FULL, height: 4, width: 4 };
+            dataset.rows(&[0, 1])?;
+            dataset.read("agentview_rgb", &Stretch { episode: 1, frames: vec![0, 1, 2] }, &view)
+        });
+        let error = read.err().unwrap().to_string();
+        assert!(error.contains("cut.hdf5"), "cut at {length}: {error}");
+    }
+}
