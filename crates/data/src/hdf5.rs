@@ -3,13 +3,15 @@
 //! The file stays on disk: what is read at once is metadata, one window of a dataset, or one chunk.
 
 mod array;
+mod folder;
 mod source;
 
 use std::path::{Path, PathBuf};
 
 use array::Array;
 pub(crate) use array::EXPANSION;
-use hdf5_pure::{ChunkCacheConfig, File, FileAccessProperties, FormatError, Group};
+pub(crate) use folder::Folder;
+use hdf5_pure::{ChunkCacheConfig, File, FileAccessProperties, FormatError};
 use source::Metered;
 
 use crate::Error;
@@ -60,43 +62,19 @@ impl Archive {
         self.file.file_size()
     }
 
-    /// Names of the groups in a group.
-    pub(crate) fn groups(&self, group: &str) -> Result<Vec<String>, Error> {
-        self.group(group)?.map_or(Ok(Vec::new()), |found| found.groups().map_err(|e| self.error(group, e)))
-    }
-
-    /// Names of the datasets in a group; none if there is no such group.
-    pub(crate) fn datasets(&self, group: &str) -> Result<Vec<String>, Error> {
-        self.group(group)?.map_or(Ok(Vec::new()), |found| found.datasets().map_err(|e| self.error(group, e)))
-    }
-
-    /// The text in an attribute of a group; `None` if the group or the attribute is not there, or is no text.
-    pub(crate) fn text(&self, group: &str, name: &str) -> Result<Option<String>, Error> {
-        let Some(found) = self.group(group)? else { return Ok(None) };
-        let values = found.attrs().map_err(|source| self.error(group, source))?;
-        if let Some(value) = values.get(name) {
-            return Ok(value.as_str().map(str::to_owned));
-        }
-        // The reader leaves out what it cannot decode; that must not look like an attribute that is not there.
-        let types = found.attr_datatypes().map_err(|source| self.error(group, source))?;
-        match types.contains_key(name) {
-            false => Ok(None),
-            true => Err(self.field(&format!("{group}, attribute {name}"), "unreadable", "a text")),
-        }
-    }
-
-    /// A dataset whose shape and storage have been checked; `None` if it is not there.
+    /// A dataset, found by its path; `None` if it is not there.
     pub(crate) fn array(&self, path: &str) -> Result<Option<Array<'_>>, Error> {
         match self.file.dataset(path) {
-            Ok(dataset) => Array::new(self, path, dataset).map(Some),
+            Ok(dataset) => Array::new(self, path.to_owned(), dataset).map(Some),
             Err(source) if absent(&source) => Ok(None),
             Err(source) => Err(self.error(path, source)),
         }
     }
 
-    fn group(&self, path: &str) -> Result<Option<Group>, Error> {
+    /// A group, found by its path; `None` if it is not there.
+    pub(crate) fn folder(&self, path: &str) -> Result<Option<Folder<'_>>, Error> {
         match self.file.group(path) {
-            Ok(group) => Ok(Some(group)),
+            Ok(group) => Ok(Some(Folder { archive: self, path: path.to_owned(), group })),
             Err(source) if absent(&source) => Ok(None),
             Err(source) => Err(self.error(path, source)),
         }

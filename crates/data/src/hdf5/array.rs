@@ -44,20 +44,18 @@ pub(crate) struct Array<'a> {
 }
 
 impl<'a> Array<'a> {
-    /// Checks shape, filters and storage, as far as that needs no table of chunks.
-    pub(super) fn new(archive: &'a Archive, path: &str, dataset: Dataset) -> Result<Self, Error> {
-        let refuse = |source| archive.error(path, source);
+    /// Reads what the dataset claims to be.
+    pub(super) fn new(archive: &'a Archive, path: String, dataset: Dataset) -> Result<Self, Error> {
+        let refuse = |source| archive.error(&path, source);
         let sides = dataset.shape().map_err(refuse)?;
         let width = dataset.element_size().map_err(refuse)?;
         let kind = dataset.dtype().map_err(refuse)?;
         let bytes = sides.iter().try_fold(width, |bytes, &side| bytes.checked_mul(side));
         let shape = sides.iter().map(|&side| usize::try_from(side).ok()).collect::<Option<Vec<_>>>();
         let (Some(bytes), Some(shape)) = (bytes, shape) else {
-            return Err(archive.field(path, format!("shape {sides:?}"), "a size that exists"));
+            return Err(archive.field(&path, format!("shape {sides:?}"), "a size that exists"));
         };
-        let array = Self { archive, path: path.to_owned(), dataset, shape, kind, bytes };
-        array.check()?;
-        Ok(array)
+        Ok(Self { archive, path, dataset, shape, kind, bytes })
     }
 
     /// Lengths of the axes; empty for a single value.
@@ -138,8 +136,8 @@ impl<'a> Array<'a> {
         Ok(read)
     }
 
-    /// Refuses claims that the file has no bytes for.
-    fn check(&self) -> Result<(), Error> {
+    /// Refuses filters that cannot be undone and claims that the file has no bytes for, without reading its chunks.
+    pub(crate) fn check(&self) -> Result<(), Error> {
         let filters = self.dataset.filters();
         for (place, filter) in filters.iter().enumerate() {
             let name = |list: &[(u16, &str)]| {
@@ -190,6 +188,7 @@ impl<'a> Array<'a> {
     /// Refuses a table of chunks that is not one chunk for each place, within the file and without overlap: neither
     /// pictures that were never written nor more decoding than the shape calls for.
     pub(crate) fn check_chunks(&self) -> Result<(), Error> {
+        self.check()?;
         let refuse = |source| self.archive.error(&self.path, source);
         let Layout::Chunked { chunk_shape, .. } = self.dataset.layout().map_err(refuse)? else {
             return Ok(());
@@ -197,6 +196,11 @@ impl<'a> Array<'a> {
         let places =
             self.shape.iter().zip(&chunk_shape).map(|(&side, &step)| (side as u64).div_ceil(step.max(1)));
         let expected = places.fold(1u64, u64::saturating_mul);
+        // Tables of chunks have at least 8 bytes for each; the one kind without a table is made up from the shape.
+        if expected.saturating_mul(8) > self.archive.length() {
+            let found = format!("{expected} chunks in a file of {} bytes", self.archive.length());
+            return Err(self.field(found, "as many as the file can hold"));
+        }
         let mut chunks = self.dataset.chunks().map_err(refuse)?;
         let placed = chunks.iter().all(|chunk| {
             let within = chunk.offset.iter().zip(&chunk_shape).zip(&self.shape);

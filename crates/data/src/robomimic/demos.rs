@@ -7,7 +7,7 @@ use hdf5_pure::DType;
 use serde_json::Value;
 
 use crate::Error;
-use crate::hdf5::{Archive, EXPANSION};
+use crate::hdf5::{Archive, EXPANSION, Folder};
 
 /// Largest picture side and most bytes of a picture taken seriously.
 const LARGEST_SIDE: usize = 16_384;
@@ -43,7 +43,10 @@ pub(super) struct Demos {
 
 /// Whether a file is one of LIBERO's.
 pub(super) fn is_libero(path: &Path) -> Result<bool, Error> {
-    Archive::with(path, |archive| Ok(Attributes::read(archive)?.libero()))
+    Archive::with(path, |archive| match archive.folder("data")? {
+        Some(data) => Ok(Attributes::read(&data)?.libero()),
+        None => Ok(false),
+    })
 }
 
 /// Attributes of `data`.
@@ -54,12 +57,11 @@ struct Attributes {
 }
 
 impl Attributes {
-    fn read(archive: &Archive) -> Result<Self, Error> {
-        let environment = archive.text("data", "env_args")?;
-        let environment = environment.and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default();
-        let (problem, bddl) =
-            (archive.text("data", "problem_info")?, archive.text("data", "bddl_file_name")?);
-        Ok(Self { problem, bddl, environment })
+    fn read(data: &Folder) -> Result<Self, Error> {
+        let environment: Option<Value> =
+            data.text("env_args")?.and_then(|text| serde_json::from_str(&text).ok());
+        let environment = environment.unwrap_or_default();
+        Ok(Self { problem: data.text("problem_info")?, bddl: data.text("bddl_file_name")?, environment })
     }
 
     fn libero(&self) -> bool {
@@ -87,31 +89,34 @@ impl Demos {
     /// Reads the metadata of `path`.
     pub(super) fn read(path: &Path) -> Result<Self, Error> {
         Archive::with(path, |archive| {
-            let attributes = Attributes::read(archive)?;
-            let number =
-                |name: &String| Some((name.strip_prefix("demo_")?.parse::<u64>().ok()?, name.clone()));
-            let mut names: Vec<_> = archive.groups("data")?.iter().filter_map(number).collect();
-            names.sort();
-            if names.is_empty() {
-                return Err(archive.field("group `data`", "no demo", "groups demo_0, demo_1..."));
+            let Some(data) = archive.folder("data")? else {
+                return Err(archive.field("groups", "no group `data`", "the layout of robomimic"));
+            };
+            let attributes = Attributes::read(&data)?;
+            let number = |(name, group): (String, _)| {
+                Some((name.strip_prefix("demo_")?.parse::<u64>().ok()?, name, group))
+            };
+            let mut found: Vec<_> = data.folders()?.into_iter().filter_map(number).collect();
+            found.sort_by(|a, b| (a.0, &a.1).cmp(&(b.0, &b.1)));
+            if found.is_empty() {
+                return Err(data.field("no demo", "groups demo_0, demo_1..."));
             }
             let mut claimed = 0u64;
             let mut demos = Vec::new();
-            for (_, name) in names {
-                let demo = demo(archive, name)?;
+            for (_, name, group) in found {
+                let demo = demo(name, &group)?;
                 let pictures = demo.cameras.values().map(|(height, width)| (height * width * 3) as u64);
                 claimed = claimed.saturating_add(pictures.sum::<u64>().saturating_mul(demo.frames as u64));
                 // Demos may share storage by hard links; all of them are decoded.
                 if claimed > archive.length().saturating_mul(EXPANSION) {
-                    let found = format!("{claimed} bytes of pictures up to {}", demo.name);
                     let expected = format!("what {} bytes of a file can hold", archive.length());
-                    return Err(archive.field("group `data`", found, expected));
+                    return Err(group.field(format!("{claimed} bytes of pictures up to here"), expected));
                 }
                 demos.push(demo);
             }
             let mut masks = BTreeMap::new();
-            for split in archive.datasets("mask")? {
-                if let Some(array) = archive.array(&format!("mask/{split}"))? {
+            if let Some(mask) = archive.folder("mask")? {
+                for (split, array) in mask.arrays()? {
                     masks.insert(split, array.texts()?);
                 }
             }
@@ -133,13 +138,12 @@ impl Demos {
 }
 
 /// Shapes of one demo.
-fn demo(archive: &Archive, name: String) -> Result<Demo, Error> {
-    let observations = format!("data/{name}/obs");
-    let mut cameras = BTreeMap::new();
-    let mut frames: Option<usize> = None;
-    for key in archive.datasets(&observations)? {
-        let Some(array) = archive.array(&format!("{observations}/{key}"))? else { continue };
+fn demo(name: String, group: &Folder) -> Result<Demo, Error> {
+    let (mut cameras, mut frames) = (BTreeMap::new(), None);
+    let found = group.folders()?.into_iter().find(|(name, _)| name == "obs");
+    for (key, array) in found.map_or(Ok(Vec::new()), |(_, observations)| observations.arrays())? {
         let (&[count, height, width, 3], DType::U8) = (array.shape(), array.kind()) else { continue };
+        array.check()?;
         let sides = 1..=LARGEST_SIDE;
         let legal =
             sides.contains(&height) && sides.contains(&width) && height * width * 3 <= LARGEST_PICTURE;
@@ -156,15 +160,14 @@ fn demo(archive: &Archive, name: String) -> Result<Demo, Error> {
         cameras.insert(key, (height, width));
     }
     let Some(frames) = frames else {
-        return Err(archive.field(&observations, "no pictures", "a dataset (T, H, W, 3) of u8"));
+        return Err(group.field("no pictures", "a dataset obs/<camera> of u8, (T, H, W, 3)"));
     };
-    let rows =
-        |name: &str| -> Result<usize, Error> { Ok(archive.array(name)?.map_or(0, |array| array.rows())) };
-    let longest = rows(&format!("data/{name}/actions"))?.max(rows(&format!("data/{name}/states"))?);
+    let tables = group.arrays()?.into_iter().filter(|(name, _)| name == "actions" || name == "states");
+    let longest = tables.map(|(_, array)| array.rows()).max().unwrap_or(0);
     if frames == 2 && longest > 2 {
         let found = format!("2 pictures for {longest} actions or states");
         let expected = "a picture for each: this is a file of start and goal pairs, not of episodes";
-        return Err(archive.field(&observations, found, expected));
+        return Err(group.field(found, expected));
     }
     Ok(Demo { name, frames, cameras })
 }
