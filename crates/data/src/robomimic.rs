@@ -58,6 +58,11 @@ impl Robomimic {
         if let Some(rate) = options.rate.filter(|rate| !(*rate > 0.0 && rate.is_finite())) {
             return Err(Error::setting("rate", rate, "a positive number of frames per second"));
         }
+        if let Some(other) =
+            options.format.filter(|format| !matches!(format, Format::Robomimic | Format::Libero))
+        {
+            return Err(Error::setting("format", other, "robomimic or libero"));
+        }
         let files = hdf5_files::list(path)?;
         let files = files.par_iter().map(|file| Demos::read(file)).collect::<Result<Vec<_>, Error>>()?;
         let format = match options.format {

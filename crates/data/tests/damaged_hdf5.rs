@@ -50,7 +50,7 @@ fn read_all(dataset: &dyn Dataset) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 60, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 40, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn damaged_demos_never_panic(kept in kept(), flips in flips(), which in 0..4usize) {

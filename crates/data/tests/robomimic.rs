@@ -214,6 +214,9 @@ fn requests_that_make_no_sense_are_refused() {
     let options = OpenOptions { rate: Some(0.0), ..OpenOptions::default() };
     let error = text(Robomimic::open(&fixture("robodesk.hdf5"), &options));
     assert!(error.contains("rate"), "{error}");
+    let options = OpenOptions { format: Some(Format::Videos), ..OpenOptions::default() };
+    let error = text(Robomimic::open(&fixture("robodesk.hdf5"), &options));
+    assert!(error.contains("videos"), "{error}");
     let tables = robomimic("tables.hdf5").unwrap();
     assert!(matches!(read(&tables, "camera_image", 2, &[5]), Err(Error::Setting { .. })));
     assert!(matches!(read(&tables, "camera_image", 2, &[1, 1]), Err(Error::Setting { .. })));

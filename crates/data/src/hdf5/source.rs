@@ -10,7 +10,7 @@ use crate::Error;
 
 /// Bytes that may be read beside twice the file's length. What the reader keeps of its tables is about three times
 /// what it reads of them.
-const ALLOWANCE: u64 = 32 << 20;
+const ALLOWANCE: u64 = 16 << 20;
 
 /// What a read costs at least, so that many small ones are bounded as well.
 const COST: u64 = 64;
