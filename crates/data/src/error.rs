@@ -61,7 +61,7 @@ pub enum Error {
         expected: String,
     },
     /// A JSON file does not hold what it should.
-    #[error("{file}: not the metadata of a LeRobot data set; restore the file from the data set's source")]
+    #[error("{file}: not the metadata of a data set; restore the file from the data set's source")]
     Json {
         /// The file.
         file: PathBuf,
@@ -160,15 +160,24 @@ pub enum Error {
         /// The types that can be read.
         expected: &'static str,
     },
-    /// The parquet reader gave up on a damaged file instead of reporting it.
-    #[error(
-        "{file}: damaged, the parquet reader stopped on it: {found}; copy it again from the data set's source"
-    )]
+    /// The format's reader gave up on a damaged file instead of reporting it.
+    #[error("{file}: damaged, its reader stopped on it: {found}; copy it again from the data set's source")]
     Damaged {
         /// The file.
         file: PathBuf,
         /// The reader's last words.
         found: String,
+    },
+    /// A part of a file cannot be read as HDF5.
+    #[cfg(feature = "hdf5")]
+    #[error("{file}: {object} cannot be read as HDF5; copy the file again from the data set's source")]
+    Hdf5 {
+        /// The file.
+        file: PathBuf,
+        /// The group, dataset or attribute; `the file` while it is opened.
+        object: String,
+        /// What the HDF5 reader says, with an offset where it knows one.
+        source: Box<hdf5_pure::Error>,
     },
     /// The video is not H.264, or of a profile that the decoder lacks.
     #[error(

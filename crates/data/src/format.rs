@@ -7,7 +7,9 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Dataset, Error, LeRobot, Shards, shards};
+use crate::{Dataset, Error, LeRobot, Shards, hdf5_files, shards};
+#[cfg(feature = "hdf5")]
+use crate::{agibot::AgiBot, robomimic::Robomimic};
 
 /// How a data set lies on disk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -98,6 +100,15 @@ pub fn open(path: &Path, options: &OpenOptions) -> Result<Arc<dyn Dataset>, Erro
             return Err(Error::setting("format", format, expected));
         }
         Format::Shards => Arc::new(Shards::open(path)?),
+        #[cfg(feature = "hdf5")]
+        Format::Robomimic | Format::Libero => Arc::new(Robomimic::open(path, options)?),
+        #[cfg(feature = "hdf5")]
+        Format::AgiBot => Arc::new(AgiBot::open(path, options)?),
+        #[cfg(not(feature = "hdf5"))]
+        Format::Robomimic | Format::Libero | Format::AgiBot => {
+            let expected = "a format that this build reads; build cola-data with its feature `hdf5`";
+            return Err(Error::setting("format", format, expected));
+        }
         other => return Err(Error::setting("format", other, "a format with a reader")),
     })
 }
@@ -119,6 +130,12 @@ pub fn detect(path: &Path) -> Result<Format, Error> {
     }
     if holds_records(path) || entries(path).iter().any(|version| holds_records(version)) {
         return Ok(Format::Rlds);
+    }
+    if path.join("task_info").is_dir() && path.join("observations").is_dir() {
+        return Ok(Format::AgiBot);
+    }
+    if let Some(file) = hdf5_files::first(path)? {
+        return Ok(hdf5_files::format(&file));
     }
     let file = path.join("meta/info.json");
     let mend = "check --data: it names the folder that holds meta, data and videos";

@@ -39,6 +39,8 @@
 //!
 //! It leaves value ranges other than `[0, 1]`, latents and metrics to the models and their crates.
 
+#[cfg(feature = "hdf5")]
+mod agibot;
 mod clip;
 mod columns;
 mod crop;
@@ -49,6 +51,10 @@ mod episodes;
 mod error;
 mod exclusions;
 mod format;
+mod guarded;
+#[cfg(feature = "hdf5")]
+mod hdf5;
+mod hdf5_files;
 mod lerobot;
 mod loader;
 mod mixture;
@@ -56,6 +62,8 @@ mod mp4;
 mod picture;
 #[cfg(feature = "pictures")]
 mod rlds;
+#[cfg(feature = "hdf5")]
+mod robomimic;
 mod runs;
 mod shards;
 mod streamed;
@@ -65,6 +73,8 @@ mod video;
 mod video_file;
 mod windows;
 
+#[cfg(feature = "hdf5")]
+pub use agibot::AgiBot;
 pub use clip::{Clip, ClipSource, Frames, Share};
 pub use columns::{Cells, Column, ColumnKind, ColumnWriter};
 pub use crop::{Crop, CropConfig, Region, resize};
@@ -82,6 +92,8 @@ pub use mixture::{
 };
 #[cfg(feature = "pictures")]
 pub use rlds::Rlds;
+#[cfg(feature = "hdf5")]
+pub use robomimic::Robomimic;
 pub use runs::{Division, Holdout, Run};
 pub use shards::{EpisodeData, ShardLayout, ShardWriter, Shards};
 pub use streamed::StreamedClips;

@@ -5,8 +5,9 @@ use std::path::Path;
 use parquet::column::reader::{ColumnReader, ColumnReaderImpl};
 use parquet::data_type::{ByteArray, ByteArrayType};
 
-use super::table::{Table, guarded};
+use super::table::Table;
 use crate::Error;
+use crate::guarded::guarded;
 
 /// A picture in a row.
 pub(super) enum Blob {

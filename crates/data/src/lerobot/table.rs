@@ -2,7 +2,6 @@
 
 use std::fs::File;
 use std::ops::{Range, RangeInclusive};
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -19,6 +18,7 @@ use parquet::schema::types::ColumnDescPtr;
 
 use super::pages::Pages;
 use crate::Error;
+use crate::guarded::guarded;
 
 const MEND: &str = "copy the file again from the data set's source, or write the data set again";
 
@@ -297,20 +297,4 @@ impl Table {
     pub(super) fn unreadable(&self, source: ParquetError) -> Error {
         Error::Parquet { file: self.file.clone(), source }
     }
-}
-
-/// Runs a part of the parquet reader and turns its panics into errors.
-///
-/// The reader checks most of what a file claims, but not all: a column chunk with a negative offset or a page with too
-/// few bytes for its encoding panics (parquet 60.1, `metadata/mod.rs` and `byte_stream_split_decoder.rs`). Nothing of
-/// the reader is used after that, so no half-changed state can be seen. The default hook still prints the panic.
-pub(super) fn guarded<T>(file: &Path, read: impl FnOnce() -> Result<T, Error>) -> Result<T, Error> {
-    catch_unwind(AssertUnwindSafe(read)).unwrap_or_else(|panic| {
-        let found = panic.downcast_ref::<String>().cloned();
-        let found = found.or_else(|| panic.downcast_ref::<&str>().map(|text| text.to_string()));
-        Err(Error::Damaged {
-            file: file.to_owned(),
-            found: found.unwrap_or_else(|| "no reason given".into()),
-        })
-    })
 }
