@@ -27,7 +27,8 @@
 //! Without a data set around them:
 //!
 //! - [`VideoFile`] reads any H.264 file frame by frame, whatever its length;
-//! - [`ColumnWriter`] writes what came out of it as a table, `.parquet` or `.csv`.
+//! - [`ColumnWriter`] writes what came out of it as a table, `.parquet` or `.csv`;
+//! - [`LeRobotWriter`] writes a data set of your own, which LeRobot's Python package opens too.
 //!
 //! Nothing that a file claims is believed before it is checked: each way in which a data set can be wrong is an
 //! [`Error`] that names the file, what was found, what was expected and what to do.
@@ -43,6 +44,7 @@ mod episodes;
 mod error;
 mod format;
 mod lerobot;
+mod lerobot_writer;
 mod loader;
 mod mp4;
 mod video;
@@ -57,5 +59,6 @@ pub use episodes::{ClipOptions, EpisodeClips};
 pub use error::Error;
 pub use format::{Format, OpenOptions, detect, open};
 pub use lerobot::{Feature, Info, LeRobot};
+pub use lerobot_writer::{Layout, LeRobotWriter, Limits, Pictures};
 pub use loader::{Batch, Loader, LoaderConfig, collate};
 pub use video_file::{VideoFile, View};
