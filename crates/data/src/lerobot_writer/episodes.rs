@@ -12,6 +12,9 @@ use crate::Error;
 /// Episodes in a row group, and so the most that wait in memory.
 const ROWS: usize = 64;
 
+/// The statistic after which LeRobot has the number of frames.
+const BEFORE_COUNT: &str = "std";
+
 /// A feature that has statistics.
 pub(super) struct Feature {
     pub(super) key: String,
@@ -133,8 +136,10 @@ impl Episodes {
                     }
                     _ => Values::Doubles(values.to_vec()),
                 });
+                if name == BEFORE_COUNT {
+                    row.push(Values::Integers(vec![summary.count as i64]));
+                }
             }
-            row.push(Values::Integers(vec![summary.count as i64]));
         }
         row.extend(place(self.number));
         row
@@ -167,8 +172,10 @@ fn fields(layout: &Layout) -> Vec<Field> {
             let whole = feature.whole && ["min", "max"].contains(&statistic);
             let kind = if whole { Kind::Integer } else { Kind::Double };
             fields.push(Field::new(name(statistic), kind, feature.nesting()));
+            if statistic == BEFORE_COUNT {
+                fields.push(Field::new(name("count"), Kind::Integer, Nesting::List(1)));
+            }
         }
-        fields.push(Field::new(name("count"), Kind::Integer, Nesting::List(1)));
     }
     fields.extend(place("meta/episodes"));
     fields

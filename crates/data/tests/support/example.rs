@@ -1,8 +1,10 @@
 //! A data set whose every value follows from its place; `fixtures/read_with_lerobot.py` knows the same rules.
 //!
 //! Three episodes of 12, 1 and 130 frames, 10 a second, seen by two cameras.
+#![allow(dead_code, reason = "each test file uses its own part")]
 
-use std::path::Path;
+use std::fs;
+use std::path::{Path, PathBuf};
 
 use cola_data::{Camera, Error, Layout, LeRobotWriter, Pictures};
 
@@ -61,4 +63,21 @@ pub(crate) fn write(root: &Path, layout: &Layout) -> Result<(), Error> {
         writer.end_episode(TASKS[episode])?;
     }
     writer.finish(&[("train", 0..2), ("valid", 2..3)])
+}
+
+/// A set of small pictures without rows.
+pub(crate) fn one_camera(fps: f64, pictures: Pictures) -> Layout {
+    let camera = Camera { key: "top".into(), size: Some((16, 16)) };
+    Layout { pictures, ..Layout::new(fps, vec![camera]) }
+}
+
+/// All files below a folder.
+pub(crate) fn files(folder: &Path) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() { found.extend(files(&path)) } else { found.push(path) }
+    }
+    found.sort();
+    found
 }
