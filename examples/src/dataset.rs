@@ -2,6 +2,8 @@
 
 pub mod args;
 pub mod codec;
+pub mod convert;
+pub mod draw;
 pub mod encode;
 pub mod inspect;
 pub mod latents;

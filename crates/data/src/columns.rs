@@ -7,6 +7,8 @@ use std::path::{Path, PathBuf};
 
 use cola_files::AtomicFile;
 
+pub(crate) use self::parquet::plain;
+
 use crate::Error;
 
 /// What the cells of a column hold. No cell is ever empty.

@@ -40,6 +40,9 @@ pub enum Error {
         /// What the system or the format's writer says.
         source: std::io::Error,
     },
+    /// A video could not be written.
+    #[error(transparent)]
+    Video(cola_mp4::Error),
     /// A table's file name does not tell a format.
     #[error(
         "{file}: extension of a table: found {found:?}, expected .parquet or .csv; name the file accordingly"
@@ -309,6 +312,16 @@ pub enum Error {
     /// A tensor could not be made on its device.
     #[error("making the batch's tensors failed")]
     Tensor(#[from] candle_core::Error),
+}
+
+impl From<cola_mp4::Error> for Error {
+    fn from(error: cola_mp4::Error) -> Self {
+        match error {
+            // A disk that refuses a video refuses tables as well.
+            cola_mp4::Error::Io { file, source, .. } => Self::Write { file, source },
+            error => Self::Video(error),
+        }
+    }
 }
 
 impl Error {

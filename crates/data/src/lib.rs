@@ -32,7 +32,8 @@
 //! Without a data set around them:
 //!
 //! - [`VideoFile`] reads any H.264 file frame by frame, whatever its length;
-//! - [`ColumnWriter`] writes what came out of it as a table, `.parquet` or `.csv`.
+//! - [`ColumnWriter`] writes what came out of it as a table, `.parquet` or `.csv`;
+//! - [`LeRobotWriter`] writes a data set of your own, which LeRobot's Python package opens too.
 //!
 //! Nothing that a file claims is believed before it is checked: each way in which a data set can be wrong is an
 //! [`Error`] that names the file, what was found, what was expected and what to do.
@@ -56,6 +57,7 @@ mod guarded;
 mod hdf5;
 mod hdf5_files;
 mod lerobot;
+mod lerobot_writer;
 mod loader;
 mod mixture;
 mod mp4;
@@ -85,6 +87,7 @@ pub use error::Error;
 pub use exclusions::{Exclusion, Exclusions};
 pub use format::{Format, OpenOptions, detect, open};
 pub use lerobot::{Feature, Info, LeRobot};
+pub use lerobot_writer::{Layout, LeRobotWriter, Limits, Pictures};
 pub use loader::{Batch, Failure, Feeder, FeederConfig, Loader, LoaderConfig, Stall, collate};
 pub use mixture::{
     Group, GroupConfig, GroupWeights, Mixture, MixtureConfig, MixturePlan, PlanRow, Preset, Source,

@@ -31,6 +31,25 @@ pub enum Command {
     ///   dataset validate path/to/dataset --strict --frozen 30   for a machine that decides whether a set is taken
     #[command(verbatim_doc_comment)]
     Validate(ValidateArgs),
+    /// Another format: a LeRobot v3.0 dataset that the original Python package opens, or safetensors shards.
+    ///
+    /// Every frame is kept, in every camera. Where no actions are stored --fps may choose another rate, by nearest times.
+    /// Splits go along; a list from `validate --repair` cuts episodes apart where frames are left out.
+    ///
+    /// Examples:
+    ///   dataset convert path/to/dataset --out out/lerobot                     videos (H.264)
+    ///   dataset convert demos.hdf5 --rate 20 --png --out out/lerobot          pictures kept exactly
+    ///   dataset convert path/to/videos --fps 5 --side 256 --out out/lerobot   film at one rate and size
+    ///   dataset convert path/to/rlds --to shards --out out/shards             decoded once, read without a decoder
+    #[command(verbatim_doc_comment)]
+    Convert(ConvertArgs),
+    /// A dataset of the drawn table: scripted episodes with true actions, in LeRobot v3.0.
+    ///
+    /// Examples:
+    ///   dataset draw --out out/tabletop
+    ///   dataset draw --episodes 1000 --size 64 --look random --out out/tabletop
+    #[command(verbatim_doc_comment)]
+    Draw(DrawArgs),
     /// Latents of whole episodes through a video codec, as safetensors shards.
     ///
     /// Each shard holds tensors `episode.000012` of shape (channels, frames, height, width); latents.json tells what they
@@ -105,6 +124,74 @@ pub struct ValidateArgs {
     /// Folder for the results [default: out/dataset-validate, then out/dataset-validate-2 and so on].
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
+}
+
+/// What a dataset is converted to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Target {
+    /// LeRobot v3.0.
+    Lerobot,
+    /// Safetensors shards of this project.
+    Shards,
+}
+
+/// Arguments of `dataset convert`.
+#[derive(Args, Clone, Debug)]
+pub struct ConvertArgs {
+    /// The dataset.
+    #[command(flatten)]
+    pub data: DatasetArgs,
+    /// The format to write.
+    #[arg(long, value_enum, default_value = "lerobot")]
+    pub to: Target,
+    /// Sides of every picture, pixels: one number for a square, or HEIGHTxWIDTH [default: as stored].
+    #[arg(long, value_name = "SIDES", value_parser = sides)]
+    pub side: Option<(usize, usize)>,
+    /// Frames per second of the result [default: the dataset's, which has to be one for all episodes].
+    #[arg(long, value_name = "HZ", value_parser = rate)]
+    pub fps: Option<f64>,
+    /// Keep pictures exactly, as PNGs in the tables, instead of as videos. For LeRobot.
+    #[arg(long)]
+    pub png: bool,
+    /// Exclusion list that `validate --repair` wrote.
+    #[arg(long, value_name = "FILE")]
+    pub exclude: Option<PathBuf>,
+    /// A new folder for the result.
+    #[arg(long, value_name = "DIR")]
+    pub out: PathBuf,
+}
+
+/// Arguments of `dataset draw`.
+#[derive(Args, Clone, Debug)]
+pub struct DrawArgs {
+    /// Episodes; one of ten is for validation.
+    #[arg(long, value_name = "N", default_value_t = 200, value_parser = at_least_one)]
+    pub episodes: usize,
+    /// Side of a picture, pixels: even, at least 16.
+    #[arg(long, value_name = "N", default_value_t = 64)]
+    pub size: usize,
+    /// Colours and view: plain, dark, wood, tilted or random.
+    #[arg(long, value_name = "NAME", default_value = "plain")]
+    pub look: String,
+    /// Seeds everything.
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub seed: u64,
+    /// Keep pictures exactly, as PNGs in the tables, instead of as videos.
+    #[arg(long)]
+    pub png: bool,
+    /// A new folder for the result.
+    #[arg(long, value_name = "DIR")]
+    pub out: PathBuf,
+}
+
+/// `256` or `240x320`.
+fn sides(text: &str) -> Result<(usize, usize), String> {
+    let side = |text: &str| text.parse().ok().filter(|side| (1..=16_384).contains(side));
+    let found = match text.split_once('x') {
+        Some((height, width)) => side(height).zip(side(width)),
+        None => side(text).map(|side| (side, side)),
+    };
+    found.ok_or_else(|| "expected one number for a square, or HEIGHTxWIDTH, such as 240x320".into())
 }
 
 /// Numbers of a stored latent.

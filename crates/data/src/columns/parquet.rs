@@ -146,7 +146,7 @@ fn bytes(cells: &Cells) -> usize {
 }
 
 /// The system's error where the parquet writer only passes it on.
-fn plain(error: ParquetError) -> Error {
+pub(crate) fn plain(error: ParquetError) -> Error {
     match error {
         ParquetError::External(source) => match source.downcast::<Error>() {
             Ok(source) => *source,
