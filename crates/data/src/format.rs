@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Dataset, Error, LeRobot};
+use crate::{Dataset, Error, LeRobot, Videos, videos};
 
 /// How a data set lies on disk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -90,6 +90,7 @@ pub fn open(path: &Path, options: &OpenOptions) -> Result<Arc<dyn Dataset>, Erro
     };
     Ok(match format {
         Format::LeRobot => Arc::new(LeRobot::open(path)?),
+        Format::Videos => Arc::new(Videos::open(path, options)?),
         other => return Err(Error::setting("format", other, "a format with a reader")),
     })
 }
@@ -102,10 +103,20 @@ pub fn detect(path: &Path) -> Result<Format, Error> {
     if !path.exists() {
         return Err(Error::MissingFolder { path: path.to_owned() });
     }
-    if path.join("meta/info.json").is_file() {
-        return Ok(Format::LeRobot);
+    // In this order: a data set of another format may hold videos as well.
+    let checks: [(Format, Check); 2] = [
+        (Format::LeRobot, |path| Ok(path.join("meta/info.json").is_file())),
+        (Format::Videos, videos::found),
+    ];
+    for (format, found) in checks {
+        if found(path)? {
+            return Ok(format);
+        }
     }
     let file = path.join("meta/info.json");
     let mend = "check --data: it names the folder that holds meta, data and videos";
     Err(Error::MissingFile { file, expected: "the metadata of a LeRobot data set", mend })
 }
+
+/// Whether a path holds a format.
+type Check = fn(&Path) -> Result<bool, Error>;

@@ -15,6 +15,7 @@ pub use info::{Feature, Info};
 use pictures::Pictures;
 
 use crate::dataset::{Camera, Dataset, Decoded, Episode, Rows, Stretch};
+use crate::open_videos::OpenVideos;
 use crate::video::Video;
 use crate::{Error, Format, Frames, View};
 
@@ -27,12 +28,9 @@ pub struct LeRobot {
     cameras: Vec<Camera>,
     /// Times of the rows of episodes that have been asked for: pictures are found by them.
     times: Mutex<BTreeMap<usize, Arc<[f64]>>>,
-    /// Tables of the video files used last, the newest at the end.
-    videos: Mutex<Vec<Arc<Video>>>,
+    /// Tables of the video files used last.
+    videos: OpenVideos,
 }
-
-/// Video files whose tables are kept. A table has some 50 bytes for each picture.
-const OPEN_VIDEOS: usize = 64;
 
 impl LeRobot {
     /// Opens the data set in folder `root`, the one that holds `meta`, `data` and `videos`.
@@ -55,7 +53,7 @@ impl LeRobot {
         let videos = info.features.iter().filter(|(_, feature)| feature.dtype == "video");
         let camera = |key: &String| Ok(Camera { key: key.clone(), size: Some(info.picture(root, key)?) });
         let cameras = videos.map(|(key, _)| camera(key)).collect::<Result<_, Error>>()?;
-        let (times, videos) = (Mutex::default(), Mutex::default());
+        let (times, videos) = (Mutex::default(), OpenVideos::default());
         Ok(Self { root: root.to_owned(), info, table, episodes, cameras, times, videos })
     }
 
@@ -88,20 +86,7 @@ impl LeRobot {
     /// The tables of a part's video file.
     fn video(&self, camera: &Camera, part: Part) -> Result<Arc<Video>, Error> {
         let file = self.info.video_file(&self.root, &camera.key, part)?;
-        let mut open = self.videos.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(place) = open.iter().position(|video| video.track().file == file) {
-            let video = open.remove(place);
-            open.push(video.clone());
-            return Ok(video);
-        }
-        drop(open);
-        let video = Arc::new(pictures::open(&file, camera)?);
-        let mut open = self.videos.lock().unwrap_or_else(PoisonError::into_inner);
-        if open.len() >= OPEN_VIDEOS {
-            open.remove(0);
-        }
-        open.push(video.clone());
-        Ok(video)
+        self.videos.get(&file, || pictures::open(&file, camera))
     }
 }
 

@@ -38,15 +38,21 @@ mod clip;
 mod columns;
 mod crop;
 mod dataset;
+mod decoder;
 mod drawn;
 mod episodes;
 mod error;
+#[cfg(feature = "ffmpeg")]
+mod ffmpeg;
 mod format;
 mod lerobot;
 mod loader;
 mod mp4;
+mod open_videos;
+mod planes;
 mod video;
 mod video_file;
+mod videos;
 
 pub use clip::{Clip, ClipSource, Frames};
 pub use columns::{Cells, Column, ColumnKind, ColumnWriter};
@@ -59,3 +65,4 @@ pub use format::{Format, OpenOptions, detect, open};
 pub use lerobot::{Feature, Info, LeRobot};
 pub use loader::{Batch, Loader, LoaderConfig, collate};
 pub use video_file::{VideoFile, View};
+pub use videos::Videos;
