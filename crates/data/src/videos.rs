@@ -5,7 +5,7 @@ mod manifest;
 
 use std::collections::BTreeMap;
 use std::ops::Range;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 
 use rayon::prelude::*;
@@ -300,7 +300,7 @@ fn frames(film: &Film, row: &Row) -> Result<Range<usize>, String> {
 
 /// The split that the first folder of a path names.
 fn folder_split(path: &Path) -> Option<&'static str> {
-    let mut parts = path.components();
+    let mut parts = path.components().filter(|part| matches!(part, Component::Normal(_)));
     let folder = parts.next()?.as_os_str().to_str()?;
     parts.next()?;
     match folder {

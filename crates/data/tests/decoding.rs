@@ -92,4 +92,4 @@ fn the_colours_that_the_stream_names_are_used() {
 /// Row, column and FFmpeg's colour.
 #[cfg(feature = "av1")]
 const COLOURS: [(usize, usize, [u8; 3]); 3] =
-    [(28, 44, [18, 60, 81]), (10, 40, [144, 155, 103]), (12, 20, [66, 60, 17])];
+    [(28, 44, [0, 68, 66]), (10, 40, [174, 147, 93]), (12, 20, [78, 59, 0])];

@@ -65,8 +65,14 @@ impl Probe {
                 // Packets that an edit list hides are decoded but never shown.
                 Some("packet") if value("flags").is_some_and(|flags| flags.contains('D')) => {}
                 Some("packet" | "frame") => {
-                    let tick = value("pts").or(value("best_effort_timestamp"));
-                    let Some(tick) = tick.and_then(|tick| tick.parse().ok()) else {
+                    let tick =
+                        value("pts").or(value("best_effort_timestamp")).and_then(|tick| tick.parse().ok());
+                    // The decoder gives its last pictures no time; they follow at the same pace.
+                    let follows = || match (times, ticks.as_slice()) {
+                        (Times::Frames, [.., (before, _), (last, _)]) => Some(last + (last - before)),
+                        _ => None,
+                    };
+                    let Some(tick) = tick.or_else(follows) else {
                         timed = false;
                         continue;
                     };
