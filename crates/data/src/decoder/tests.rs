@@ -57,11 +57,11 @@ fn differing(name: &str, pictures: usize) -> Vec<usize> {
 
 #[test]
 fn h264_pictures_equal_those_of_ffmpeg() {
-    for (name, pictures) in [("b_frames.mp4", 24), ("variable_rate.mp4", 12), ("one_frame.mp4", 1)] {
+    for (name, pictures) in
+        [("h264_pyramid.mp4", 40), ("b_frames.mp4", 24), ("variable_rate.mp4", 12), ("one_frame.mp4", 1)]
+    {
         assert!(differing(name, pictures).is_empty(), "{name}");
     }
-    // openh264 leaves out the smoothing of some edges in B frames (cisco/openh264#3269): a few pixels, up to 5 of 255.
-    assert_eq!(differing("h264_pyramid.mp4", 40), [20, 21, 22, 23]);
 }
 
 #[test]
