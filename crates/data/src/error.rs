@@ -182,16 +182,17 @@ pub enum Error {
         /// What the HDF5 reader says, with an offset where it knows one.
         source: Box<hdf5_pure::Error>,
     },
-    /// The video is not H.264, or of a profile that the decoder lacks.
+    /// The video is neither H.264 nor AV1, of a profile that the decoder lacks, or not in an mp4 or mov file.
     #[error(
-        "{file}: video codec: found {found}, expected H.264 of 8 bits, 4:2:0; re-encode it, for example \
-         `ffmpeg -i in.mp4 -c:v libx264 -pix_fmt yuv420p -g 8 out.mp4`, keeping the frame rate"
+        "{file}: video: found {found}, expected H.264 or AV1 of 8 bits, 4:2:0, in an mp4 or mov file; {mend}"
     )]
     Codec {
-        /// The mp4 file.
+        /// The video file.
         file: PathBuf,
-        /// The codec it has.
+        /// The codec, profile or container it has.
         found: String,
+        /// What to do.
+        mend: &'static str,
     },
     /// The decoder refuses the video stream.
     #[error(
@@ -199,12 +200,25 @@ pub enum Error {
          (re-encode it with `ffmpeg -i in.mp4 -vf yadif -c:v libx264 -pix_fmt yuv420p -g 8 out.mp4`)"
     )]
     Decode {
-        /// The mp4 file.
+        /// The video file.
         file: PathBuf,
         /// Frame in decoding order at which it stopped.
         frame: usize,
         /// What the decoder says.
-        source: Box<openh264::Error>,
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// The program `ffmpeg` or `ffprobe` did not do what was asked of it.
+    #[error(
+        "{file}: the program `{program}` {found}; check that FFmpeg 5.1 or newer is installed (COLA_FFMPEG may name \
+         the program) and that it plays the file"
+    )]
+    Program {
+        /// The video file.
+        file: PathBuf,
+        /// The program as it was called.
+        program: String,
+        /// What happened, with the program's last words.
+        found: String,
     },
     /// The decoder gave another number of frames than the file has samples.
     #[error(

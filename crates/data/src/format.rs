@@ -7,7 +7,9 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Dataset, Error, LeRobot, Shards, hdf5_files, shards};
+#[cfg(feature = "pictures")]
+use crate::Rlds;
+use crate::{Dataset, Error, LeRobot, Shards, Videos, hdf5_files, shards, videos};
 #[cfg(feature = "hdf5")]
 use crate::{agibot::AgiBot, robomimic::Robomimic};
 
@@ -92,36 +94,38 @@ pub fn open(path: &Path, options: &OpenOptions) -> Result<Arc<dyn Dataset>, Erro
     };
     Ok(match format {
         Format::LeRobot => Arc::new(LeRobot::open(path)?),
-        #[cfg(feature = "pictures")]
-        Format::Rlds => Arc::new(crate::Rlds::open(path, options)?),
-        #[cfg(not(feature = "pictures"))]
-        Format::Rlds => {
-            let expected = "a build with the feature `pictures` of cola-data";
-            return Err(Error::setting("format", format, expected));
-        }
+        Format::Videos => Arc::new(Videos::open(path, options)?),
         Format::Shards => Arc::new(Shards::open(path)?),
+        #[cfg(feature = "pictures")]
+        Format::Rlds => Arc::new(Rlds::open(path, options)?),
+        #[cfg(not(feature = "pictures"))]
+        Format::Rlds => return Err(missing(format, "pictures")),
         #[cfg(feature = "hdf5")]
         Format::Robomimic | Format::Libero => Arc::new(Robomimic::open(path, options)?),
         #[cfg(feature = "hdf5")]
         Format::AgiBot => Arc::new(AgiBot::open(path, options)?),
         #[cfg(not(feature = "hdf5"))]
-        Format::Robomimic | Format::Libero | Format::AgiBot => {
-            let expected = "a format that this build reads; build cola-data with its feature `hdf5`";
-            return Err(Error::setting("format", format, expected));
-        }
-        other => return Err(Error::setting("format", other, "a format with a reader")),
+        Format::Robomimic | Format::Libero | Format::AgiBot => return Err(missing(format, "hdf5")),
     })
+}
+
+/// A format whose reader this build lacks.
+#[cfg(not(all(feature = "hdf5", feature = "pictures")))]
+fn missing(format: Format, feature: &str) -> Error {
+    let expected = format!("a format that this build reads; build cola-data with its feature `{feature}`");
+    Error::setting("format", format, expected)
 }
 
 /// The format of what lies at `path`.
 ///
 /// # Errors
-/// Nothing there, or nothing that is known.
+/// Nothing there, nothing that is known, or a folder that cannot be listed.
 pub fn detect(path: &Path) -> Result<Format, Error> {
     if !path.exists() {
         return Err(Error::MissingFolder { path: path.to_owned() });
     }
-    // v1 had its metadata elsewhere; the reader refuses it by name.
+    // In this order: a data set of another format may hold videos as well. LeRobot v1 had its metadata elsewhere; the
+    // reader refuses it by name.
     if path.join("meta/info.json").is_file() || path.join("meta_data/info.json").is_file() {
         return Ok(Format::LeRobot);
     }
@@ -137,9 +141,15 @@ pub fn detect(path: &Path) -> Result<Format, Error> {
     if let Some(file) = hdf5_files::first(path)? {
         return Ok(hdf5_files::format(&file));
     }
-    let file = path.join("meta/info.json");
-    let mend = "check --data: it names the folder that holds meta, data and videos";
-    Err(Error::MissingFile { file, expected: "the metadata of a LeRobot data set", mend })
+    if videos::found(path)? {
+        return Ok(Format::Videos);
+    }
+    Err(Error::MissingFile {
+        file: path.to_owned(),
+        expected: "a data set: meta/info.json (LeRobot), *.tfrecord-* (RLDS), *.hdf5 (robomimic, LIBERO), task_info and \
+                   observations (AgiBot World), shards.json, or video files",
+        mend: "name the folder that holds one of these",
+    })
 }
 
 /// Whether TFRecord shards lie in this folder.

@@ -9,7 +9,6 @@ mod info;
 mod lines;
 mod pages;
 mod pictures;
-mod recent;
 mod rows;
 mod table;
 mod tasks;
@@ -22,11 +21,11 @@ use episode::{EpisodeRow, Part};
 use images::Images;
 pub use info::{Feature, Info};
 use pictures::Pictures;
-use recent::Recent;
 use rows::Place;
 use table::Table;
 
 use crate::dataset::{Camera, Dataset, Decoded, Episode, Rows, Stretch};
+use crate::recent::{OPEN_VIDEOS, Recent};
 use crate::video::Video;
 use crate::{Error, Format, Frames, View};
 
@@ -79,7 +78,7 @@ impl LeRobot {
             info.features.iter().filter(|(_, feature)| ["video", "image"].contains(&&*feature.dtype));
         let camera = |key: &String| Ok(Camera { key: key.clone(), size: Some(info.picture(root, key)?) });
         let cameras = pictures.map(|(key, _)| camera(key)).collect::<Result<_, Error>>()?;
-        let (known, tables, videos) = (Mutex::default(), Recent::new(16), Recent::new(64));
+        let (known, tables, videos) = (Mutex::default(), Recent::new(16), Recent::new(OPEN_VIDEOS));
         Ok(Self { root: root.to_owned(), info, table, episodes, cameras, known, tables, videos })
     }
 

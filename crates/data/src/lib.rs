@@ -46,11 +46,14 @@ mod clip;
 mod columns;
 mod crop;
 mod dataset;
+mod decoder;
 mod document;
 mod drawn;
 mod episodes;
 mod error;
 mod exclusions;
+#[cfg(feature = "ffmpeg")]
+mod ffmpeg;
 mod format;
 mod guarded;
 #[cfg(feature = "hdf5")]
@@ -62,6 +65,8 @@ mod loader;
 mod mixture;
 mod mp4;
 mod picture;
+mod planes;
+mod recent;
 #[cfg(feature = "pictures")]
 mod rlds;
 #[cfg(feature = "hdf5")]
@@ -73,6 +78,7 @@ pub mod tabletop;
 mod validate;
 mod video;
 mod video_file;
+mod videos;
 mod windows;
 
 #[cfg(feature = "hdf5")]
@@ -102,3 +108,4 @@ pub use shards::{EpisodeData, ShardLayout, ShardWriter, Shards};
 pub use streamed::StreamedClips;
 pub use validate::{Finding, Severity, ValidateOptions, What, validate, validate_episode};
 pub use video_file::{VideoFile, View};
+pub use videos::Videos;

@@ -1,19 +1,27 @@
-//! The H.264 track of an mp4 file: where each sample lies and when it is shown.
+//! The video track of an mp4 file: its codec, where each sample lies and when it is shown.
 //!
 //! Only the sample tables are read into memory, never the pictures. Every count is checked against the box that holds
 //! it before anything is allocated, so a damaged file is an error and nothing else.
+
+mod description;
 
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
 use crate::Error;
+use crate::planes::Colour;
+use description::Description;
+pub(crate) use description::{Avc, Codec};
 
 const MEND: &str = "the file is damaged or incomplete, copy it again from its source";
-/// For files without an index, which other containers are as well.
-const MEND_MOVIE: &str = "not a complete mp4 or mov file: copy it again from its source, or repack another container \
-                          with `ffmpeg -i in.mkv -c copy out.mp4`";
-const MEND_FRAGMENTS: &str = "repack it in one piece with `ffmpeg -i in.mp4 -c copy out.mp4`";
+/// For files without an index.
+const MEND_MOVIE: &str = "not a complete mp4 or mov file: copy it again from its source";
+/// For what only the program `ffmpeg` can read, as it is.
+const MEND_FOREIGN: &str = "build with `--features ffmpeg`, which reads it through the program `ffmpeg`, or re-encode it: \
+                            `ffmpeg -i in.mp4 -c:v libx264 -pix_fmt yuv420p -g 8 -fps_mode passthrough out.mp4`";
+const MEND_PACKING: &str = "build with `--features ffmpeg`, which reads it through the program `ffmpeg`, or repack it in \
+                            one piece with `ffmpeg -i in.mkv -c copy out.mp4`";
 
 /// Samples of one size have no table that bounds their number; this is six days at 30 a second.
 const MOST_SAMPLES: u64 = 1 << 24;
@@ -23,19 +31,11 @@ pub(crate) struct Track {
     pub(crate) file: PathBuf,
     /// Height and width that the file's header claims, pixels.
     pub(crate) size: (usize, usize),
-    /// Bytes of the length that precedes each unit of a sample, 1 to 4.
-    pub(crate) prefix: usize,
-    /// Sequence and picture parameter sets, with start codes.
-    pub(crate) parameters: Vec<u8>,
+    pub(crate) codec: Codec,
+    /// Colour that the container names.
+    pub(crate) colour: Colour,
     /// In decoding order; at least one.
     pub(crate) samples: Vec<Sample>,
-}
-
-/// What all samples have in common; the fields are those of [`Track`].
-struct Description {
-    size: (usize, usize),
-    prefix: usize,
-    parameters: Vec<u8>,
 }
 
 /// One coded picture.
@@ -59,23 +59,34 @@ impl Track {
         }
         let mut handle = File::open(file).map_err(read)?;
         let length = handle.metadata().map_err(read)?.len();
-        let movie = movie(file, &mut handle, length)?;
-        // A fragmented file has its tables scattered; those in its index are empty.
-        let fragmented = boxes(&movie).any(|(name, _)| name == b"mvex");
-        let mend = if fragmented { MEND_FRAGMENTS } else { MEND };
-        Tables { file, length, mend }.track(&movie)
+        let index = boxed(&mut handle, length, b"moov").map_err(read)?;
+        let Some((start, size)) = index else {
+            return Err(no_index(file, &mut handle, length).unwrap_or_else(read));
+        };
+        // At most the file's own length.
+        let mut movie = vec![0; size];
+        handle.seek(SeekFrom::Start(start)).and_then(|_| handle.read_exact(&mut movie)).map_err(read)?;
+        let track = Tables { file, length }.track(&movie);
+        // A fragmented file has its tables scattered; the index holds those of its first part, or none.
+        let fragmented = boxes(&movie).any(|(name, _)| name == b"mvex")
+            && (track.is_err() || boxed(&mut handle, length, b"moof").map_err(read)?.is_some());
+        if fragmented { Err(foreign(file, "a fragmented mp4 file", MEND_PACKING)) } else { track }
     }
 }
 
-/// The content of the `moov` box.
-fn movie(file: &Path, handle: &mut File, length: u64) -> Result<Vec<u8>, Error> {
-    let read = |source| Error::Read { file: file.to_owned(), source };
+/// A video that is sound, but not for the decoders here.
+fn foreign(file: &Path, found: impl ToString, mend: &'static str) -> Error {
+    Error::Codec { file: file.to_owned(), found: found.to_string(), mend }
+}
+
+/// Start and size of the content of the file's first box `name`.
+fn boxed(handle: &mut File, length: u64, name: &[u8; 4]) -> std::io::Result<Option<(u64, usize)>> {
     let mut at = 0;
     while length - at >= 8 {
         let mut header = [0; 16];
         let known = (length - at).min(16) as usize;
-        handle.seek(SeekFrom::Start(at)).map_err(read)?;
-        handle.read_exact(&mut header[..known]).map_err(read)?;
+        handle.seek(SeekFrom::Start(at))?;
+        handle.read_exact(&mut header[..known])?;
         let number =
             |range: std::ops::Range<usize>| header[range].iter().fold(0, |sum, &b| sum << 8 | u64::from(b));
         let (start, size) = match number(0..4) {
@@ -86,21 +97,33 @@ fn movie(file: &Path, handle: &mut File, length: u64) -> Result<Vec<u8>, Error> 
         if size < start || size > length - at {
             break;
         }
-        if &header[4..8] == b"moov" {
-            // At most the file's own length.
-            let mut movie = vec![0; (size - start) as usize];
-            handle.seek(SeekFrom::Start(at + start)).map_err(read)?;
-            handle.read_exact(&mut movie).map_err(read)?;
-            return Ok(movie);
+        if &header[4..8] == name {
+            return Ok(Some((at + start, (size - start) as usize)));
         }
         at += size;
     }
-    Err(Error::Field {
-        file: file.to_owned(),
-        field: "mp4 box `moov`".into(),
-        found: format!("none in {length} bytes"),
-        expected: "the index of the video".into(),
-        mend: MEND_MOVIE,
+    Ok(None)
+}
+
+/// What to say about a file without an index: another container, or a damaged file.
+fn no_index(file: &Path, handle: &mut File, length: u64) -> std::io::Result<Error> {
+    let mut start = Vec::new();
+    handle.rewind()?;
+    handle.take(12).read_to_end(&mut start)?;
+    let container = match start.as_slice() {
+        [0x1a, 0x45, 0xdf, 0xa3, ..] => Some("a Matroska or WebM file"),
+        [b'R', b'I', b'F', b'F', _, _, _, _, b'A', b'V', b'I', b' '] => Some("an AVI file"),
+        _ => None,
+    };
+    Ok(match container {
+        Some(found) => foreign(file, found, MEND_PACKING),
+        None => Error::Field {
+            file: file.to_owned(),
+            field: "mp4 box `moov`".into(),
+            found: format!("none in {length} bytes"),
+            expected: "the index of the video".into(),
+            mend: MEND_MOVIE,
+        },
     })
 }
 
@@ -119,15 +142,13 @@ struct Tables<'a> {
     file: &'a Path,
     /// Bytes of the file.
     length: u64,
-    /// What to do about a table that is wrong.
-    mend: &'static str,
 }
 
 impl Tables<'_> {
     fn error(&self, name: &str, found: impl ToString, expected: impl ToString) -> Error {
         let (found, expected) = (found.to_string(), expected.to_string());
         let (file, field) = (self.file.to_owned(), format!("mp4 box `{name}`"));
-        Error::Field { file, field, found, expected, mend: self.mend }
+        Error::Field { file, field, found, expected, mend: MEND }
     }
 
     /// The box at the end of `path`.
@@ -158,7 +179,7 @@ impl Tables<'_> {
         });
         let media = video.ok_or_else(|| self.error("trak", "no video track", "one"))?;
         let tables = self.find(media, &["minf", "stbl"])?;
-        let Description { size, prefix, parameters } = self.description(self.find(tables, &["stsd"])?)?;
+        let Description { size, codec, colour } = self.description(self.find(tables, &["stsd"])?)?;
         let mut samples = self.places(tables)?;
         self.times(self.find(media, &["mdhd"])?, tables, &mut samples)?;
 
@@ -172,54 +193,14 @@ impl Tables<'_> {
         if !samples[0].key {
             return Err(self.error("stss", "a first sample that needs earlier ones", "a key frame"));
         }
-        Ok(Track { file: self.file.to_owned(), size, prefix, parameters, samples })
-    }
-
-    /// The first entry of the sample descriptions.
-    fn description(&self, content: &[u8]) -> Result<Description, Error> {
-        let entry = boxes(content.get(8..).unwrap_or_default()).next();
-        let (codec, entry) = entry.ok_or_else(|| self.error("stsd", "no entry", "one"))?;
-        let codec = match codec {
-            b"avc1" | b"avc3" => None,
-            b"av01" => Some("AV1".to_owned()),
-            b"hvc1" | b"hev1" => Some("HEVC (H.265)".to_owned()),
-            b"vp08" => Some("VP8".to_owned()),
-            b"vp09" => Some("VP9".to_owned()),
-            other => Some(format!("`{}`", other.escape_ascii())),
-        };
-        let foreign = |found| Err(Error::Codec { file: self.file.to_owned(), found });
-        if let Some(found) = codec {
-            return foreign(found);
+        if !codec.reorders() && samples.is_sorted_by(|a, b| a.time <= b.time) == false {
+            return Err(self.error(
+                "ctts",
+                "samples that are shown in another order",
+                "the order of decoding",
+            ));
         }
-        // 78 bytes of fixed fields come before the boxes of a picture format.
-        let config = self.find(entry.get(78..).unwrap_or_default(), &["avcC"])?;
-        match config.get(1) {
-            Some(110) => return foreign("H.264 High 10".into()),
-            Some(122) => return foreign("H.264 High 4:2:2".into()),
-            Some(44 | 244) => return foreign("H.264 High 4:4:4".into()),
-            _ => {}
-        }
-        let parsed = || {
-            let side = |at: usize| Some(usize::from(u16::from_be_bytes(*entry.get(at..)?.first_chunk()?)));
-            let size = (side(26)?, side(24)?);
-            let prefix = (config.get(4)? & 3) as usize + 1;
-            let mut parameters = Vec::new();
-            let mut rest = config.get(5..)?;
-            for mask in [0x1f, 0xff] {
-                let (count, sets) = rest.split_first()?;
-                rest = sets;
-                for _ in 0..count & mask {
-                    let size = usize::from(u16::from_be_bytes(*rest.first_chunk()?));
-                    let (set, after) = rest[2..].split_at_checked(size)?;
-                    parameters.extend_from_slice(&[0, 0, 0, 1]);
-                    parameters.extend_from_slice(set);
-                    rest = after;
-                }
-            }
-            Some(Description { size, prefix, parameters })
-        };
-        let found = || format!("{} bytes", config.len());
-        parsed().ok_or_else(|| self.error("avcC", found(), "complete parameter sets"))
+        Ok(Track { file: self.file.to_owned(), size, codec, colour, samples })
     }
 
     /// Samples with place and size; every one is a key frame, at time 0.

@@ -2,12 +2,8 @@
 
 use std::path::Path;
 
-use crate::mp4::Track;
-use crate::video::Video;
+use crate::video::{LARGEST_SIDE, Video};
 use crate::{Error, Frames, Region, resize};
-
-/// Largest side of a view, the largest that H.264 has.
-const LARGEST_SIDE: usize = 16_384;
 
 const MEND: &str = "the size changes within the file, or its header is wrong; re-encode it with \
                     `ffmpeg -i in.mp4 -c:v libx264 -pix_fmt yuv420p -g 8 out.mp4`";
@@ -23,7 +19,19 @@ pub struct View {
     pub width: usize,
 }
 
-/// An H.264 video in an mp4 or mov file.
+impl View {
+    /// Refuses a size that makes no sense.
+    pub(crate) fn check(&self) -> Result<(), Error> {
+        let sides = 1..=LARGEST_SIDE;
+        if !sides.contains(&self.height) || !sides.contains(&self.width) {
+            let expected = format!("sides of 1 to {LARGEST_SIDE} pixels");
+            return Err(Error::setting("view", format!("{} x {}", self.height, self.width), expected));
+        }
+        Ok(())
+    }
+}
+
+/// An H.264 or AV1 video in an mp4 or mov file; with the feature `ffmpeg` any other that FFmpeg reads.
 ///
 /// Opening reads the file's tables only. [`read`](Self::read) decodes in parallel and in bounded memory: a film of an
 /// hour needs no more than one of a minute.
@@ -68,24 +76,14 @@ impl VideoFile {
             let mend = "check the path";
             return Err(Error::MissingFile { file: file.to_owned(), expected: "an mp4 or mov video", mend });
         }
-        let track = Track::open(file)?;
-        let (height, width) = track.size;
-        let sides = 1..=LARGEST_SIDE;
-        if !sides.contains(&height) || !sides.contains(&width) {
-            return Err(Error::Field {
-                file: file.to_owned(),
-                field: "height and width in the header".into(),
-                found: format!("{height} x {width}"),
-                expected: format!("sides of 1 to {LARGEST_SIDE} pixels"),
-                mend: MEND,
-            });
-        }
-        Ok(Self { video: Video::new(track, (height, width), MEND), height, width })
+        let video = Video::open(file, None, MEND)?;
+        let (height, width) = video.size();
+        Ok(Self { video, height, width })
     }
 
     /// The file.
     pub fn path(&self) -> &Path {
-        &self.video.track().file
+        self.video.file()
     }
 
     /// Number of frames; at least 1.
@@ -110,8 +108,7 @@ impl VideoFile {
 
     /// Mean frames per second between the first frame and the last; `None` if no time passes between them.
     pub fn mean_rate(&self) -> Option<f64> {
-        let last = self.times().last().copied().filter(|&last| last > 0.0)?;
-        Some((self.frames() - 1) as f64 / last)
+        self.video.mean_rate()
     }
 
     /// Number of the frame shown nearest to `time`, seconds; the first or last one outside the video.
@@ -145,10 +142,10 @@ impl VideoFile {
     ) -> Result<(), E> {
         let numbers: Vec<usize> = numbers.into_iter().collect();
         let &View { region, height, width } = view;
-        self.check(&numbers, height, width, chunk)?;
+        self.check(&numbers, view, chunk)?;
         let crop = region.pixels(self.height, self.width)?;
         let bytes = height * width * 3;
-        let keep = |picture: Frames| Ok(resize(&picture, &crop, height, width)?.rgb);
+        let keep = |picture: &Frames| Ok(resize(picture, &crop, height, width)?.rgb);
         let (mut done, mut rgb) = (0, Vec::new());
         self.video.stream(&numbers, bytes, keep, |_, picture| {
             rgb.extend_from_slice(&picture);
@@ -163,7 +160,7 @@ impl VideoFile {
     }
 
     /// Refuses arguments of [`read`](Self::read) that make no sense.
-    fn check(&self, numbers: &[usize], height: usize, width: usize, chunk: usize) -> Result<(), Error> {
+    fn check(&self, numbers: &[usize], view: &View, chunk: usize) -> Result<(), Error> {
         if let Some(pair) = numbers.windows(2).find(|pair| pair[0] >= pair[1]) {
             return Err(Error::setting(
                 "numbers",
@@ -174,11 +171,7 @@ impl VideoFile {
         if let Some(last) = numbers.last().filter(|&&last| last >= self.frames()) {
             return Err(Error::setting("numbers", last, format!("frames below {}", self.frames())));
         }
-        let sides = 1..=LARGEST_SIDE;
-        if !sides.contains(&height) || !sides.contains(&width) {
-            let expected = format!("sides of 1 to {LARGEST_SIDE} pixels");
-            return Err(Error::setting("view", format!("{height} x {width}"), expected));
-        }
+        view.check()?;
         if chunk == 0 {
             return Err(Error::setting("chunk", 0, "at least 1 frame"));
         }

@@ -4,17 +4,41 @@
 mod damage;
 mod support;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
 
-use cola_data::{Error, VideoFile, View};
+use cola_data::{Error, OpenOptions, VideoFile, Videos, View};
 use damage::{damage, flips, kept};
 use proptest::prelude::*;
 use support::Toy;
+use tempfile::TempDir;
 
 /// Reads the set with a damaged file.
 fn read_damaged(toy: &Toy, file: PathBuf, kept: f64, flips: &[(f64, u8)]) {
     damage(file, kept, flips, || drop(toy.load("train", 2)));
+}
+
+/// Decodes a whole video.
+fn read_all(file: &Path) -> Result<(), Error> {
+    let video = VideoFile::open(file)?;
+    let view = View { height: 8, width: 8, ..video.full_view() };
+    video.read(0..video.frames(), &view, 5, |_, _| Ok(()))
+}
+
+/// A copy of a test video in a folder of its own.
+struct Copied(TempDir);
+
+impl Copied {
+    fn new(name: &str) -> Self {
+        let copy = Self(tempfile::tempdir().unwrap());
+        let data = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data");
+        std::fs::copy(data.join(name), copy.file()).unwrap();
+        copy
+    }
+
+    fn file(&self) -> PathBuf {
+        self.0.path().join("film.mp4")
+    }
 }
 
 proptest! {
@@ -45,12 +69,33 @@ proptest! {
     }
 
     #[test]
+    fn damaged_videos_of_many_b_frames_never_panic(kept in kept(), flips in flips()) {
+        static COPY: LazyLock<Copied> = LazyLock::new(|| Copied::new("h264_pyramid.mp4"));
+        damage(COPY.file(), kept, &flips, || drop(read_all(&COPY.file())));
+    }
+
+    #[test]
+    #[cfg(feature = "av1")]
+    fn damaged_av1_videos_never_panic(kept in kept(), flips in flips()) {
+        static COPY: LazyLock<Copied> = LazyLock::new(|| Copied::new("av1_hidden.mp4"));
+        damage(COPY.file(), kept, &flips, || drop(read_all(&COPY.file())));
+    }
+
+    #[test]
+    fn damaged_manifests_never_panic(kept in kept(), flips in flips()) {
+        static COPY: LazyLock<Copied> = LazyLock::new(|| {
+            let copy = Copied::new("one_frame.mp4");
+            let list = "path,start,end,split,text\nfilm.mp4,0,1,train,\"a, \"\"b\"\"\"\nfilm.mp4,,,valid,c\n";
+            std::fs::write(copy.0.path().join("manifest.csv"), list).unwrap();
+            copy
+        });
+        let list = COPY.0.path().join("manifest.csv");
+        damage(list, kept, &flips, || drop(Videos::open(COPY.0.path(), &OpenOptions::default())));
+    }
+
+    #[test]
     fn damaged_plain_videos_never_panic(kept in kept(), flips in flips()) {
         static TOY: LazyLock<Toy> = LazyLock::new(|| Toy::new().write());
-        damage(TOY.video_file(0), kept, &flips, || {
-            let Ok(video) = VideoFile::open(&TOY.video_file(0)) else { return };
-            let view = View { height: 8, width: 8, ..video.full_view() };
-            drop(video.read(0..video.frames(), &view, 5, |_, _| Ok::<(), Error>(())));
-        });
+        damage(TOY.video_file(0), kept, &flips, || drop(read_all(&TOY.video_file(0))));
     }
 }

@@ -5,7 +5,6 @@ use std::path::Path;
 
 use super::{LeRobot, Part};
 use crate::dataset::{Camera, Decoded, Stretch};
-use crate::mp4::Track;
 use crate::video::Video;
 use crate::{Error, Frames, View, resize};
 
@@ -31,7 +30,7 @@ struct Wanted {
 
 /// Opens a video file of `camera`.
 pub(super) fn open(file: &Path, camera: &Camera) -> Result<Video, Error> {
-    Ok(Video::new(Track::open(file)?, camera.size.unwrap_or_default(), MEND))
+    Video::open(file, camera.size, MEND)
 }
 
 impl Pictures<'_> {
@@ -64,7 +63,7 @@ impl Pictures<'_> {
             let crop = region.pixels(tall, wide)?;
             let places = self.places(&video, &wanted)?;
             let frames: Vec<usize> = places.keys().copied().collect();
-            let keep = |picture: Frames| Ok(resize(&picture, &crop, height, width)?.rgb);
+            let keep = |picture: &Frames| Ok(resize(picture, &crop, height, width)?.rgb);
             video.stream(&frames, height * width * 3, keep, |frame, rgb| {
                 let (stretch, place) = places[&frame];
                 each(Decoded { stretch, place, rgb })
@@ -84,7 +83,7 @@ impl Pictures<'_> {
             // A picture that two rows claim cannot belong to both.
             if close.is_none_or(|(picture, _)| places.insert(picture, place).is_some()) {
                 return Err(Error::FrameTime {
-                    file: video.track().file.clone(),
+                    file: video.file().to_owned(),
                     episode: episode as u64,
                     frame,
                     found: nearest.map(|(_, shown)| shown),

@@ -5,8 +5,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::Error;
 
+/// Video files whose tables are kept. A table has some 50 bytes for each picture.
+pub(crate) const OPEN_VIDEOS: usize = 64;
+
 /// What was read from the files used last.
-pub(super) struct Recent<T> {
+pub(crate) struct Recent<T> {
     most: usize,
     /// The newest at the end.
     open: Mutex<Vec<(PathBuf, Arc<T>)>>,
@@ -14,14 +17,14 @@ pub(super) struct Recent<T> {
 
 impl<T> Recent<T> {
     /// Keeps at most `most` of them.
-    pub(super) fn new(most: usize) -> Self {
+    pub(crate) fn new(most: usize) -> Self {
         Self { most, open: Mutex::default() }
     }
 
     /// What belongs to `file`; `read` provides it if it is not kept.
     ///
     /// Two threads that miss the same file both read it, which is better than one waiting for every other's file.
-    pub(super) fn get(&self, file: &Path, read: impl FnOnce() -> Result<T, Error>) -> Result<Arc<T>, Error> {
+    pub(crate) fn get(&self, file: &Path, read: impl FnOnce() -> Result<T, Error>) -> Result<Arc<T>, Error> {
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(place) = open.iter().position(|(found, _)| found == file) {
             let kept = open.remove(place);
