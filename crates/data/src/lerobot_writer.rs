@@ -18,7 +18,7 @@ use serde_json::{Map, Value, json};
 
 use episodes::{Entry, Episodes, Feature};
 use layout::{ACTION, STATE};
-pub use layout::{Layout, Limits, Pictures};
+pub use layout::{FileLimits, LeRobotLayout, PictureStore};
 use recorder::{Recorder, Span};
 use summary::Summary;
 use tables::{Data, Tasks};
@@ -32,11 +32,11 @@ use crate::Error;
 /// leaves is no data set to anybody.
 ///
 /// ```
-/// use cola_data::{Camera, Dataset, LeRobot, LeRobotWriter, Layout};
+/// use cola_data::{Camera, Dataset, LeRobot, LeRobotWriter, LeRobotLayout};
 ///
 /// # let folder = std::env::temp_dir().join(format!("cola-lerobot-writer-{}", std::process::id()));
 /// let camera = Camera { key: "observation.images.top".into(), size: Some((32, 48)) };
-/// let layout = Layout { action_names: vec!["dx".into(), "dy".into()], ..Layout::new(10.0, vec![camera]) };
+/// let layout = LeRobotLayout { action_names: vec!["dx".into(), "dy".into()], ..LeRobotLayout::new(10.0, vec![camera]) };
 /// let mut writer = LeRobotWriter::create(&folder, &layout)?;
 /// for frame in 0..5 {
 ///     let picture = vec![40 * frame; 32 * 48 * 3];
@@ -52,7 +52,7 @@ use crate::Error;
 /// ```
 pub struct LeRobotWriter {
     root: PathBuf,
-    layout: Layout,
+    layout: LeRobotLayout,
     recorders: Vec<Recorder>,
     data: Data,
     episodes: Episodes,
@@ -75,7 +75,7 @@ impl LeRobotWriter {
     ///
     /// # Errors
     /// A layout that no data set can have, a folder that is not empty or cannot be written to.
-    pub fn create(root: &Path, layout: &Layout) -> Result<Self, Error> {
+    pub fn create(root: &Path, layout: &LeRobotLayout) -> Result<Self, Error> {
         let sizes = layout.check()?;
         let failed = |source| Error::Write { file: root.to_owned(), source };
         std::fs::create_dir_all(root).map_err(failed)?;
@@ -227,7 +227,7 @@ impl LeRobotWriter {
         if ranges.is_empty() {
             ranges.insert("train".into(), json!(format!("0:{}", self.total_episodes)));
         }
-        let videos = self.layout.pictures != Pictures::Png;
+        let videos = self.layout.pictures != PictureStore::Png;
         let video_path = "videos/{video_key}/chunk-{chunk_index:03d}/file-{file_index:03d}.mp4";
         Ok(json!({
             "codebase_version": "v3.0",

@@ -93,7 +93,7 @@ pub use error::Error;
 pub use exclusions::{Exclusion, Exclusions};
 pub use format::{Format, OpenOptions, detect, open};
 pub use lerobot::{Feature, Info, LeRobot};
-pub use lerobot_writer::{Layout, LeRobotWriter, Limits, Pictures};
+pub use lerobot_writer::{FileLimits, LeRobotLayout, LeRobotWriter, PictureStore};
 pub use loader::{Batch, Failure, Feeder, FeederConfig, Loader, LoaderConfig, Stall, collate};
 pub use mixture::{
     Group, GroupConfig, GroupWeights, Mixture, MixtureConfig, MixturePlan, PlanRow, Preset, Source,

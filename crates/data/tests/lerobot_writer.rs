@@ -8,7 +8,8 @@ use std::fs;
 use std::path::PathBuf;
 
 use cola_data::{
-    Dataset, Frames, Layout, LeRobot, LeRobotWriter, Limits, Pictures, Region, Stretch, View, detect,
+    Dataset, FileLimits, Frames, LeRobot, LeRobotLayout, LeRobotWriter, PictureStore, Region, Stretch, View,
+    detect,
 };
 use example::{LENGTHS, SIZES, action, files, layout, one_camera, picture, push, write};
 use parquet::file::reader::{FileReader, SerializedFileReader};
@@ -41,7 +42,7 @@ fn rows(file: PathBuf) -> Vec<parquet::record::Row> {
 fn rows_come_back_exactly_and_pictures_at_36_db_or_more() {
     let folder = tempfile::tempdir().unwrap();
     let root = folder.path().join("set");
-    write(&root, &layout(Pictures::default())).unwrap();
+    write(&root, &layout(PictureStore::default())).unwrap();
     let set = LeRobot::open(&root).unwrap();
     assert_eq!(set.episodes().iter().map(|episode| episode.frames).collect::<Vec<_>>(), LENGTHS);
     assert_eq!((set.split("train").unwrap(), set.split("valid").unwrap()), (vec![0, 1], vec![2]));
@@ -64,7 +65,7 @@ fn rows_come_back_exactly_and_pictures_at_36_db_or_more() {
 #[test]
 fn pictures_in_tables_come_back_exactly() {
     let folder = tempfile::tempdir().unwrap();
-    write(folder.path(), &layout(Pictures::Png)).unwrap();
+    write(folder.path(), &layout(PictureStore::Png)).unwrap();
     let found = rows(folder.path().join("data/chunk-000/file-000.parquet"));
     assert_eq!(found.len(), LENGTHS.iter().sum::<usize>());
     for row in found {
@@ -88,7 +89,7 @@ fn pictures_in_tables_come_back_exactly() {
 #[test]
 fn texts_are_numbered_by_first_use_and_an_empty_one_counts() {
     let folder = tempfile::tempdir().unwrap();
-    write(folder.path(), &layout(Pictures::default())).unwrap();
+    write(folder.path(), &layout(PictureStore::default())).unwrap();
     let tasks: Vec<(i64, String)> = rows(folder.path().join("meta/tasks.parquet"))
         .iter()
         .map(|row| (row.get_long(0).unwrap(), row.get_string(1).unwrap().clone()))
@@ -107,7 +108,7 @@ fn texts_are_numbered_by_first_use_and_an_empty_one_counts() {
 fn statistics_are_those_of_lerobot() {
     let expected: Value = serde_json::from_str(include_str!("data/lerobot_stats.json")).unwrap();
     let folder = tempfile::tempdir().unwrap();
-    write(folder.path(), &layout(Pictures::default())).unwrap();
+    write(folder.path(), &layout(PictureStore::default())).unwrap();
     let found = json(folder.path().join("meta/stats.json"));
     assert_eq!(found.as_object().unwrap().len(), 9);
     for (key, statistics) in expected.as_object().unwrap() {
@@ -134,9 +135,9 @@ fn flat(value: &Value) -> Vec<f64> {
 #[test]
 fn new_files_begin_where_the_limits_say() {
     let folder = tempfile::tempdir().unwrap();
-    let limits = Limits { data_mb: 1, video_seconds: 0.5, ..Limits::default() };
+    let limits = FileLimits { data_mb: 1, video_seconds: 0.5, ..FileLimits::default() };
     let names = (0..1000).map(|name| name.to_string()).collect();
-    let layout = Layout { limits, action_names: names, ..one_camera(10.0, Pictures::default()) };
+    let layout = LeRobotLayout { limits, action_names: names, ..one_camera(10.0, PictureStore::default()) };
     let mut writer = LeRobotWriter::create(folder.path(), &layout).unwrap();
     let mut state = 1_u32;
     for episode in 0..3 {
@@ -169,7 +170,7 @@ fn new_files_begin_where_the_limits_say() {
 fn a_killed_run_leaves_nothing_that_a_reader_takes_for_a_data_set() {
     for done in [0, 1, 3] {
         let folder = tempfile::tempdir().unwrap();
-        let mut writer = LeRobotWriter::create(folder.path(), &layout(Pictures::default())).unwrap();
+        let mut writer = LeRobotWriter::create(folder.path(), &layout(PictureStore::default())).unwrap();
         for (episode, length) in LENGTHS.into_iter().enumerate().take(done) {
             (0..length).for_each(|frame| push(&mut writer, episode, frame).unwrap());
             writer.end_episode("").unwrap();
@@ -190,7 +191,7 @@ fn a_killed_run_leaves_nothing_that_a_reader_takes_for_a_data_set() {
 #[test]
 fn a_writer_that_is_dropped_leaves_no_file() {
     let folder = tempfile::tempdir().unwrap();
-    let mut writer = LeRobotWriter::create(folder.path(), &layout(Pictures::Png)).unwrap();
+    let mut writer = LeRobotWriter::create(folder.path(), &layout(PictureStore::Png)).unwrap();
     push(&mut writer, 0, 0).unwrap();
     writer.end_episode("").unwrap();
     drop(writer);
@@ -202,7 +203,7 @@ fn the_same_frames_give_the_same_bytes() {
     let folder = tempfile::tempdir().unwrap();
     let written = |name: &str| {
         let root = folder.path().join(name);
-        write(&root, &layout(Pictures::default())).unwrap();
+        write(&root, &layout(PictureStore::default())).unwrap();
         let files = files(&root);
         files
             .iter()
@@ -220,9 +221,10 @@ fn the_same_frames_give_the_same_bytes() {
 fn example_for_the_python_package() {
     let folder =
         PathBuf::from(std::env::var_os("COLA_LEROBOT_OUT").expect("COLA_LEROBOT_OUT names a folder"));
-    write(&folder.join("h264"), &layout(Pictures::default())).unwrap();
-    write(&folder.join("png"), &layout(Pictures::Png)).unwrap();
+    write(&folder.join("h264"), &layout(PictureStore::default())).unwrap();
+    write(&folder.join("png"), &layout(PictureStore::Png)).unwrap();
     // Several files of each kind, a rate that is no whole number.
-    let limits = Limits { video_seconds: 1.0, ..Limits::default() };
-    write(&folder.join("files"), &Layout { fps: 12.5, limits, ..layout(Pictures::default()) }).unwrap();
+    let limits = FileLimits { video_seconds: 1.0, ..FileLimits::default() };
+    write(&folder.join("files"), &LeRobotLayout { fps: 12.5, limits, ..layout(PictureStore::default()) })
+        .unwrap();
 }

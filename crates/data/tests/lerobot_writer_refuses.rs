@@ -7,10 +7,10 @@ use std::fs;
 use std::ops::Range;
 use std::path::Path;
 
-use cola_data::{Camera, Dataset, Error, Layout, LeRobot, LeRobotWriter, Limits, Pictures};
+use cola_data::{Camera, Dataset, Error, FileLimits, LeRobot, LeRobotLayout, LeRobotWriter, PictureStore};
 use example::{files, layout, one_camera, push, write};
 
-/// Pictures, action and state of a frame.
+/// PictureStore, action and state of a frame.
 type Given<'a> = (&'a [&'a [u8]], &'a [f32], &'a [f32]);
 type Splits<'a> = &'a [(&'a str, Range<usize>)];
 
@@ -18,7 +18,7 @@ type Splits<'a> = &'a [(&'a str, Range<usize>)];
 fn a_folder_that_holds_something_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     fs::write(folder.path().join("notes.txt"), "mine").unwrap();
-    let error = LeRobotWriter::create(folder.path(), &layout(Pictures::Png)).err().unwrap();
+    let error = LeRobotWriter::create(folder.path(), &layout(PictureStore::Png)).err().unwrap();
     assert!(matches!(error, Error::Setting { field: "root", .. }), "{error}");
     assert!(error.to_string().contains("notes.txt"), "{error}");
     assert_eq!(files(folder.path()).len(), 1);
@@ -28,9 +28,10 @@ fn a_folder_that_holds_something_is_refused() {
 fn layouts_that_no_data_set_has_are_refused_before_anything_is_written() {
     let folder = tempfile::tempdir().unwrap();
     let root = folder.path().join("set");
-    let good = one_camera(10.0, Pictures::default());
-    let camera = |key: &str, size| Layout { cameras: vec![Camera { key: key.into(), size }], ..good.clone() };
-    let limits = Limits { video_mb: 0, ..Limits::default() };
+    let good = one_camera(10.0, PictureStore::default());
+    let camera =
+        |key: &str, size| LeRobotLayout { cameras: vec![Camera { key: key.into(), size }], ..good.clone() };
+    let limits = FileLimits { video_mb: 0, ..FileLimits::default() };
     let wrong = [
         (camera("top", Some((17, 16))), "even sides"),
         (camera("top", Some((16, 31))), "resize"),
@@ -40,11 +41,11 @@ fn layouts_that_no_data_set_has_are_refused_before_anything_is_written() {
         (camera("..", Some((16, 16))), "folder names"),
         (camera("action", Some((16, 16))), "folder names"),
         (camera("", Some((16, 16))), "folder names"),
-        (Layout { cameras: vec![good.cameras[0].clone(); 2], ..good.clone() }, "all different"),
-        (Layout { cameras: Vec::new(), ..good.clone() }, "at least one"),
-        (Layout { fps: f64::NAN, ..good.clone() }, "layout.fps"),
-        (Layout { fps: 0.0, ..good.clone() }, "layout.fps"),
-        (Layout { limits, ..good.clone() }, "layout.limits"),
+        (LeRobotLayout { cameras: vec![good.cameras[0].clone(); 2], ..good.clone() }, "all different"),
+        (LeRobotLayout { cameras: Vec::new(), ..good.clone() }, "at least one"),
+        (LeRobotLayout { fps: f64::NAN, ..good.clone() }, "layout.fps"),
+        (LeRobotLayout { fps: 0.0, ..good.clone() }, "layout.fps"),
+        (LeRobotLayout { limits, ..good.clone() }, "layout.limits"),
     ];
     for (layout, expected) in wrong {
         let error = LeRobotWriter::create(&root, &layout).err().unwrap();
@@ -52,14 +53,15 @@ fn layouts_that_no_data_set_has_are_refused_before_anything_is_written() {
         assert!(error.to_string().contains(expected), "{error}");
         assert!(!root.exists());
     }
-    let odd = Layout { pictures: Pictures::Png, ..camera("top", Some((17, 3))) };
+    let odd = LeRobotLayout { pictures: PictureStore::Png, ..camera("top", Some((17, 3))) };
     assert!(LeRobotWriter::create(&root, &odd).is_ok());
 }
 
 #[test]
 fn a_frame_that_does_not_fit_is_refused_and_the_episode_goes_on() {
     let folder = tempfile::tempdir().unwrap();
-    let layout = Layout { action_names: vec!["dx".into()], ..one_camera(10.0, Pictures::default()) };
+    let layout =
+        LeRobotLayout { action_names: vec!["dx".into()], ..one_camera(10.0, PictureStore::default()) };
     let mut writer = LeRobotWriter::create(folder.path(), &layout).unwrap();
     let picture: &[u8] = &[9; 768];
     assert!(matches!(writer.end_episode(""), Err(Error::Setting { field: "episode", .. })));
@@ -88,7 +90,7 @@ fn a_set_that_is_not_complete_cannot_be_finished() {
     let folder = tempfile::tempdir().unwrap();
     let begin = |name: &str, frames: usize| {
         let mut writer =
-            LeRobotWriter::create(&folder.path().join(name), &one_camera(10.0, Pictures::Png)).unwrap();
+            LeRobotWriter::create(&folder.path().join(name), &one_camera(10.0, PictureStore::Png)).unwrap();
         (0..frames).for_each(|_| writer.frame(&[&[9; 768]], &[], &[]).unwrap());
         writer
     };
@@ -109,11 +111,11 @@ fn a_disk_that_refuses_is_a_typed_error_and_the_set_is_given_up() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("file");
     fs::write(&file, "").unwrap();
-    let error = LeRobotWriter::create(&file.join("set"), &layout(Pictures::Png)).err().unwrap();
+    let error = LeRobotWriter::create(&file.join("set"), &layout(PictureStore::Png)).err().unwrap();
     assert!(matches!(error, Error::Write { .. }), "{error}");
 
     let root = folder.path().join("set");
-    let mut writer = LeRobotWriter::create(&root, &layout(Pictures::default())).unwrap();
+    let mut writer = LeRobotWriter::create(&root, &layout(PictureStore::default())).unwrap();
     fs::remove_dir_all(&root).unwrap();
     fs::write(&root, "").unwrap();
     let error = push(&mut writer, 0, 0).unwrap_err();
@@ -131,7 +133,7 @@ fn a_disk_that_refuses_is_a_typed_error_and_the_set_is_given_up() {
 #[test]
 fn writes_where_the_variable_says() {
     let Some(root) = std::env::var_os("COLA_FULL_DISK") else { return };
-    let error = write(Path::new(&root), &layout(Pictures::Png)).unwrap_err();
+    let error = write(Path::new(&root), &layout(PictureStore::Png)).unwrap_err();
     assert!(matches!(error, Error::Write { .. }), "{error}");
 }
 

@@ -5,8 +5,8 @@ use std::ops::Range;
 
 use anyhow::{Context, Result, bail};
 use cola_data::{
-    Camera, Dataset, EpisodeData, Exclusions, Frames, Layout, LeRobotWriter, Pictures, Region, Rows, Run,
-    ShardLayout, ShardWriter, Stretch, View,
+    Camera, Dataset, EpisodeData, Exclusions, Frames, LeRobotLayout, LeRobotWriter, PictureStore, Region,
+    Rows, Run, ShardLayout, ShardWriter, Stretch, View,
 };
 
 use crate::dataset::args::{ConvertArgs, Target};
@@ -173,11 +173,11 @@ impl<'a> Plan<'a> {
                 ..camera.clone()
             },
         };
-        let layout = Layout {
+        let layout = LeRobotLayout {
             action_names: names("action", self.action_dim),
             state_names: names("state", self.state_dim),
-            pictures: if args.png { Pictures::Png } else { Pictures::default() },
-            ..Layout::new(fps, self.cameras.iter().map(key).collect())
+            pictures: if args.png { PictureStore::Png } else { PictureStore::default() },
+            ..LeRobotLayout::new(fps, self.cameras.iter().map(key).collect())
         };
         let mut writer = LeRobotWriter::create(&args.out, &layout)?;
         let mut patience = Patience::new("convert", "episodes");

@@ -2,7 +2,7 @@
 
 use anyhow::{Context, Result};
 use cola_data::tabletop::{Look, Tabletop, TabletopConfig};
-use cola_data::{Camera, Layout, LeRobotWriter, Pictures};
+use cola_data::{Camera, LeRobotLayout, LeRobotWriter, PictureStore};
 
 use crate::dataset::args::DrawArgs;
 use crate::dataset::source::Patience;
@@ -17,12 +17,12 @@ pub fn run(args: &DrawArgs) -> Result<()> {
     let base = if args.size < 48 { TabletopConfig::tiny() } else { TabletopConfig::small() };
     let table = Tabletop::new(TabletopConfig { size: args.size, look, ..base })?;
     let config = table.config();
-    let layout = Layout {
+    let layout = LeRobotLayout {
         robot_type: Some("tabletop".into()),
         action_names: config.actions.names().iter().map(|name| (*name).to_string()).collect(),
         state_names: table.state_names(),
-        pictures: if args.png { Pictures::Png } else { Pictures::default() },
-        ..Layout::new(
+        pictures: if args.png { PictureStore::Png } else { PictureStore::default() },
+        ..LeRobotLayout::new(
             config.fps,
             vec![Camera { key: "observation.images.top".into(), size: Some((args.size, args.size)) }],
         )

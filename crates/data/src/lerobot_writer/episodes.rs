@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::layout::{Layout, Pictures};
+use super::layout::{LeRobotLayout, PictureStore};
 use super::number::Number;
 use super::recorder::Span;
 use super::sheet::{Field, Kind, Nesting, Sheet, Values};
@@ -27,7 +27,7 @@ pub(super) struct Feature {
 
 impl Feature {
     /// All of a layout, in the order in which statistics are handed over.
-    pub(super) fn all(layout: &Layout) -> Vec<Self> {
+    pub(super) fn all(layout: &LeRobotLayout) -> Vec<Self> {
         let camera = |key: &String| Self { key: key.clone(), whole: false, camera: true, width: 3 };
         let plain = |key: &str, whole, width| Self { key: key.to_owned(), whole, camera: false, width };
         let mut all: Vec<Self> = layout.cameras.iter().map(|found| camera(&found.key)).collect();
@@ -70,7 +70,7 @@ pub(super) struct Episodes {
 }
 
 impl Episodes {
-    pub(super) fn new(root: &Path, layout: &Layout) -> Self {
+    pub(super) fn new(root: &Path, layout: &LeRobotLayout) -> Self {
         Self {
             folder: root.join("meta/episodes"),
             fields: fields(layout),
@@ -146,7 +146,7 @@ impl Episodes {
     }
 }
 
-fn fields(layout: &Layout) -> Vec<Field> {
+fn fields(layout: &LeRobotLayout) -> Vec<Field> {
     let integer = |name: String| Field::new(name, Kind::Integer, Nesting::Plain);
     let place = |prefix: &str| ["chunk_index", "file_index"].map(|name| integer(format!("{prefix}/{name}")));
     let mut fields = vec![
@@ -156,7 +156,7 @@ fn fields(layout: &Layout) -> Vec<Field> {
     ];
     fields.extend(place("data"));
     fields.extend(["dataset_from_index", "dataset_to_index"].map(|name| integer(name.into())));
-    if layout.pictures != Pictures::Png {
+    if layout.pictures != PictureStore::Png {
         for camera in &layout.cameras {
             let key = &camera.key;
             fields.extend(place(&format!("videos/{key}")));

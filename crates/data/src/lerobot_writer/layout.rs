@@ -8,7 +8,7 @@ use crate::{Camera, Error};
 
 /// What every frame of a data set holds, and how its pictures are stored.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Layout {
+pub struct LeRobotLayout {
     /// Frames per second.
     pub fps: f64,
     /// What the robot is called; `None` if nobody knows.
@@ -20,14 +20,14 @@ pub struct Layout {
     /// Name of each component of the state; empty for data without states.
     pub state_names: Vec<String>,
     /// How pictures are stored.
-    pub pictures: Pictures,
+    pub pictures: PictureStore,
     /// When the next file begins.
-    pub limits: Limits,
+    pub limits: FileLimits,
 }
 
 /// How pictures are stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Pictures {
+pub enum PictureStore {
     /// As H.264 videos; sides must be even and at least 16.
     H264 {
         /// Frames from one key frame to the next. Every episode begins with one.
@@ -39,7 +39,7 @@ pub enum Pictures {
     Png,
 }
 
-impl Default for Pictures {
+impl Default for PictureStore {
     /// H.264 with a key frame every 8 frames and quantizer 14.
     fn default() -> Self {
         Self::H264 { key_every: 8, quantizer: 14 }
@@ -48,7 +48,7 @@ impl Default for Pictures {
 
 /// Sizes after which the next episode goes to a new file.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Limits {
+pub struct FileLimits {
     /// MiB of a file of rows.
     pub data_mb: u32,
     /// MiB of a video.
@@ -58,7 +58,7 @@ pub struct Limits {
     pub video_seconds: f64,
 }
 
-impl Default for Limits {
+impl Default for FileLimits {
     /// LeRobot's sizes, and 900 seconds.
     fn default() -> Self {
         Self { data_mb: 100, video_mb: 200, video_seconds: 900.0 }
@@ -70,7 +70,7 @@ const COLUMNS: [&str; 5] = ["timestamp", "frame_index", "episode_index", "index"
 pub(super) const STATE: &str = "observation.state";
 pub(super) const ACTION: &str = "action";
 
-impl Layout {
+impl LeRobotLayout {
     /// Cameras without rows, stored as H.264 in files of LeRobot's sizes.
     pub fn new(fps: f64, cameras: Vec<Camera>) -> Self {
         Self {
@@ -79,8 +79,8 @@ impl Layout {
             cameras,
             action_names: Vec::new(),
             state_names: Vec::new(),
-            pictures: Pictures::default(),
-            limits: Limits::default(),
+            pictures: PictureStore::default(),
+            limits: FileLimits::default(),
         }
     }
 
@@ -92,7 +92,7 @@ impl Layout {
         if !(self.fps > 0.0 && self.fps <= 1000.0) {
             return Err(Error::setting("layout.fps", self.fps, "above 0, at most 1000"));
         }
-        let Limits { data_mb, video_mb, video_seconds } = self.limits;
+        let FileLimits { data_mb, video_mb, video_seconds } = self.limits;
         if data_mb == 0 || video_mb == 0 || video_seconds.is_nan() || video_seconds <= 0.0 {
             let expected = "sizes and seconds above 0";
             return Err(Error::setting("layout.limits", format!("{:?}", self.limits), expected));
@@ -123,10 +123,10 @@ impl Layout {
         let found = format!("{height} x {width}");
         match self.pictures {
             // 4:2:0 keeps one color for each 2 x 2 pixels, and the stream can only be cropped by whole such blocks.
-            Pictures::H264 { .. } if height % 2 + width % 2 > 0 => {
+            PictureStore::H264 { .. } if height % 2 + width % 2 > 0 => {
                 refused(found, "even sides for H.264; resize the pictures or store them as PNG")
             }
-            Pictures::H264 { .. } if height.min(width) < 16 => {
+            PictureStore::H264 { .. } if height.min(width) < 16 => {
                 refused(found, "sides of 16 or more for H.264; resize the pictures or store them as PNG")
             }
             _ if height == 0 || width == 0 || height.max(width) > 16_384 => {
@@ -151,7 +151,7 @@ impl Layout {
                 "shape": [height, width, 3],
                 "names": ["height", "width", "channels"],
             });
-            if let Pictures::H264 { .. } = self.pictures {
+            if let PictureStore::H264 { .. } = self.pictures {
                 feature["dtype"] = json!("video");
                 feature["info"] = json!({
                     "video.height": height, "video.width": width, "video.codec": "h264",
@@ -178,7 +178,7 @@ impl Layout {
     pub(super) fn columns(&self) -> Value {
         let value = |dtype: &str| json!({ "dtype": dtype, "_type": "Value" });
         let mut columns = Map::new();
-        if self.pictures == Pictures::Png {
+        if self.pictures == PictureStore::Png {
             let image = |camera: &Camera| (camera.key.clone(), json!({ "_type": "Image" }));
             columns.extend(self.cameras.iter().map(image));
         }

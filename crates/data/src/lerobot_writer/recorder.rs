@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use cola_mp4::{VideoOptions, VideoWriter};
 
-use super::layout::{Layout, Limits, Pictures};
+use super::layout::{FileLimits, LeRobotLayout, PictureStore};
 use super::levels::{Levels, sampled};
 use super::number::Number;
 use super::spill::Spill;
@@ -33,7 +33,7 @@ enum Store {
 struct Videos {
     folder: PathBuf,
     options: VideoOptions,
-    limits: Limits,
+    limits: FileLimits,
     number: Number,
     open: Option<VideoWriter>,
     /// Frame of the open file at which the episode begins.
@@ -53,12 +53,12 @@ impl Recorder {
         root: &Path,
         key: &str,
         (height, width): (usize, usize),
-        layout: &Layout,
+        layout: &LeRobotLayout,
     ) -> Result<Self, Error> {
         let spill = || Spill::create(root).map_err(failed(root));
         let store = match layout.pictures {
-            Pictures::Png => Store::Png(spill()?),
-            Pictures::H264 { key_every, quantizer } => Store::Video(Box::new(Videos {
+            PictureStore::Png => Store::Png(spill()?),
+            PictureStore::H264 { key_every, quantizer } => Store::Video(Box::new(Videos {
                 folder: root.join("videos").join(key),
                 options: VideoOptions { width, height, fps: layout.fps, key_every, quantizer },
                 limits: layout.limits,

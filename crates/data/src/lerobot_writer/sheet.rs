@@ -59,7 +59,7 @@ pub(super) enum Values {
     Floats(Vec<f32>),
     Doubles(Vec<f64>),
     Texts(Vec<String>),
-    Pictures(Vec<(Vec<u8>, String)>),
+    PictureStore(Vec<(Vec<u8>, String)>),
 }
 
 impl Values {
@@ -70,7 +70,7 @@ impl Values {
             (Self::Floats(all), Self::Floats(more)) => all.extend(more),
             (Self::Doubles(all), Self::Doubles(more)) => all.extend(more),
             (Self::Texts(all), Self::Texts(more)) => all.extend(more),
-            (Self::Pictures(all), Self::Pictures(more)) => all.extend(more),
+            (Self::PictureStore(all), Self::PictureStore(more)) => all.extend(more),
             // Each field has one kind from its first row on.
             (all, more) => *all = more,
         }
@@ -149,7 +149,7 @@ fn write_field(
             let texts: Vec<ByteArray> = texts.iter().map(|text| text.as_str().into()).collect();
             write_leaf::<ByteArrayType>(group, nesting, &texts)
         }
-        Values::Pictures(pictures) => {
+        Values::PictureStore(pictures) => {
             let bytes: Vec<ByteArray> = pictures.iter().map(|(bytes, _)| bytes.clone().into()).collect();
             let names: Vec<ByteArray> = pictures.iter().map(|(_, name)| name.as_str().into()).collect();
             write_levels::<ByteArrayType>(group, &bytes, 2, 1)?;

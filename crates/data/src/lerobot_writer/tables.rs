@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::json;
 
-use super::layout::{Layout, Pictures, STATE};
+use super::layout::{LeRobotLayout, PictureStore, STATE};
 use super::number::Number;
 use super::recorder::Recorder;
 use super::sheet::{Field, Kind, Nesting, Sheet, Values};
@@ -30,16 +30,16 @@ pub(super) struct Episode<'a> {
 /// Writes the files of rows.
 pub(super) struct Data {
     folder: PathBuf,
-    layout: Layout,
+    layout: LeRobotLayout,
     fields: Vec<Field>,
     number: Number,
     sheet: Option<Sheet>,
 }
 
 impl Data {
-    pub(super) fn new(root: &Path, layout: &Layout) -> Self {
+    pub(super) fn new(root: &Path, layout: &LeRobotLayout) -> Self {
         let mut fields = Vec::new();
-        if layout.pictures == Pictures::Png {
+        if layout.pictures == PictureStore::Png {
             let picture = |key: &String| Field::new(key, Kind::Picture, Nesting::Plain);
             fields.extend(layout.cameras.iter().map(|camera| picture(&camera.key)));
         }
@@ -104,11 +104,11 @@ impl Data {
         end: usize,
     ) -> Result<Vec<Values>, Error> {
         let mut rows = Vec::new();
-        if self.layout.pictures == Pictures::Png {
+        if self.layout.pictures == PictureStore::Png {
             for recorder in recorders {
                 let picture =
                     |frame| Ok((recorder.png(frame)?.unwrap_or_default(), format!("frame-{frame:06}.png")));
-                rows.push(Values::Pictures((start..end).map(picture).collect::<Result<_, Error>>()?));
+                rows.push(Values::PictureStore((start..end).map(picture).collect::<Result<_, Error>>()?));
             }
         }
         for (key, names) in self.layout.vectors() {

@@ -6,7 +6,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use cola_data::{Camera, Error, Layout, LeRobotWriter, Pictures};
+use cola_data::{Camera, Error, LeRobotLayout, LeRobotWriter, PictureStore};
 
 /// Frames of each episode.
 pub(crate) const LENGTHS: [usize; 3] = [12, 1, 130];
@@ -37,16 +37,16 @@ pub(crate) fn state(episode: usize, frame: usize) -> Vec<f32> {
     numbers(2, episode, frame + 1)
 }
 
-pub(crate) fn layout(pictures: Pictures) -> Layout {
+pub(crate) fn layout(pictures: PictureStore) -> LeRobotLayout {
     let keys = ["observation.images.top", "observation.images.wrist"];
     let cameras = keys.iter().zip(SIZES).map(|(key, size)| Camera { key: (*key).into(), size: Some(size) });
     let names = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
-    Layout {
+    LeRobotLayout {
         robot_type: Some("drawn".into()),
         action_names: names(&["dx", "dy", "gripper"]),
         state_names: names(&["x", "y"]),
         pictures,
-        ..Layout::new(10.0, cameras.collect())
+        ..LeRobotLayout::new(10.0, cameras.collect())
     }
 }
 
@@ -56,7 +56,7 @@ pub(crate) fn push(writer: &mut LeRobotWriter, episode: usize, frame: usize) -> 
 }
 
 /// Writes the whole set.
-pub(crate) fn write(root: &Path, layout: &Layout) -> Result<(), Error> {
+pub(crate) fn write(root: &Path, layout: &LeRobotLayout) -> Result<(), Error> {
     let mut writer = LeRobotWriter::create(root, layout)?;
     for (episode, length) in LENGTHS.into_iter().enumerate() {
         (0..length).try_for_each(|frame| push(&mut writer, episode, frame))?;
@@ -66,9 +66,9 @@ pub(crate) fn write(root: &Path, layout: &Layout) -> Result<(), Error> {
 }
 
 /// A set of small pictures without rows.
-pub(crate) fn one_camera(fps: f64, pictures: Pictures) -> Layout {
+pub(crate) fn one_camera(fps: f64, pictures: PictureStore) -> LeRobotLayout {
     let camera = Camera { key: "top".into(), size: Some((16, 16)) };
-    Layout { pictures, ..Layout::new(fps, vec![camera]) }
+    LeRobotLayout { pictures, ..LeRobotLayout::new(fps, vec![camera]) }
 }
 
 /// All files below a folder.
