@@ -13,7 +13,6 @@ use std::path::{Path, PathBuf};
 
 use crate::Error;
 use crate::decoder::Stop;
-use crate::video::LARGEST_SIDE;
 use child::Child;
 use probe::Probe;
 
@@ -58,9 +57,8 @@ impl Film {
         range: Range<usize>,
         each: &mut dyn FnMut(Vec<u8>) -> Result<(), Stop>,
     ) -> Result<(), Stop> {
-        // Sides were checked when the video was opened.
+        // Sides of at most 16384: checked when the video was opened.
         let (height, width) = self.size;
-        debug_assert!(height.max(width) <= LARGEST_SIDE);
         let mut arguments: Vec<OsString> = Vec::new();
         let mut add = |words: &[&str]| arguments.extend(words.iter().map(OsString::from));
         add(&["-nostdin", "-v", "error", "-noautorotate"]);
@@ -69,7 +67,8 @@ impl Film {
             let from = (self.shown[range.start - 1] + self.shown[range.start]) / 2.0;
             add(&["-seek_timestamp", "1", "-ss", &format!("{from:.6}")]);
         }
-        add(&["-i"]);
+        // A file may name others inside; none of them may be an address.
+        add(&["-protocol_whitelist", "file", "-i"]);
         arguments.push(child::input(&self.file));
         let (count, frame) = (range.len().to_string(), format!("{width}x{height}"));
         arguments.extend(

@@ -193,7 +193,7 @@ impl Tables<'_> {
         if !samples[0].key {
             return Err(self.error("stss", "a first sample that needs earlier ones", "a key frame"));
         }
-        if !codec.reorders() && samples.is_sorted_by(|a, b| a.time <= b.time) == false {
+        if !codec.reorders() && !samples.is_sorted_by(|a, b| a.time <= b.time) {
             return Err(self.error(
                 "ctts",
                 "samples that are shown in another order",

@@ -100,7 +100,7 @@ impl Planes<'_> {
 
 /// `value * part / 256`, in 1/64.
 fn times(value: i16, part: i16) -> i16 {
-    value * (part >> 2) + (value * (part & 3) >> 2)
+    value * (part >> 2) + ((value * (part & 3)) >> 2)
 }
 
 /// What the chroma of a row adds to one colour of its pixels.

@@ -224,6 +224,17 @@ fn broken_files_are_left_out_and_named() {
 }
 
 #[test]
+#[cfg(not(feature = "ffmpeg"))]
+fn files_that_only_ffmpeg_reads_are_left_out_with_the_feature_named() {
+    let folder = three();
+    std::fs::copy(Path::new(DATA).join("vp9_hidden.webm"), folder.path().join("d.webm")).unwrap();
+    let videos = opened(&folder).unwrap();
+    assert_eq!(videos.episodes().len(), 3);
+    let [(file, why)] = videos.skipped() else { panic!("{:?}", videos.skipped()) };
+    assert!(file.ends_with("d.webm") && why.contains("--features ffmpeg"), "{why}");
+}
+
+#[test]
 fn folders_without_a_usable_video_are_errors() {
     let empty = tempfile::tempdir().unwrap();
     assert!(matches!(detect(empty.path()), Err(Error::MissingFile { .. })));

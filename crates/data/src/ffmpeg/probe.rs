@@ -48,7 +48,18 @@ impl Probe {
             Times::Packets => "stream=width,height,time_base:packet=pts,flags",
             Times::Frames => "stream=width,height,time_base:frame=best_effort_timestamp,key_frame",
         };
-        let arguments = ["-v", "error", "-select_streams", "v:0", "-of", "compact", "-show_entries", wanted];
+        let arguments = [
+            "-v",
+            "error",
+            "-protocol_whitelist",
+            "file",
+            "-select_streams",
+            "v:0",
+            "-of",
+            "compact",
+            "-show_entries",
+            wanted,
+        ];
         let mut arguments: Vec<OsString> = arguments.into_iter().map(OsString::from).collect();
         arguments.push(input(file));
         let mut child = Child::start(file, "ffprobe", &arguments, Chunks::Lines)?;
