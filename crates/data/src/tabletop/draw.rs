@@ -68,7 +68,7 @@ mod tests {
                 // Taking a curved edge for a straight one adds a twelfth of a pixel or so, times pi.
                 let area = std::f64::consts::PI * f64::from(radius * radius);
                 let found = mass(Shape { centre, half: [radius; 2], radius });
-                assert!((found / area - 1.0).abs() < 0.04, "{found} for {area}");
+                assert!((found / area - 1.0).abs() < 0.05, "{found} for {area}");
             }
         }
     }

@@ -88,7 +88,8 @@ impl<'a> Hand<'a> {
         [right, near, grip].map(|number| number.clamp(-1.0, 1.0))
     }
 
-    fn wander(&mut self, rng: &mut Stream) -> Wish {
+    /// A way in steps, and whether to be closed.
+    fn wander(&mut self, rng: &mut Stream) -> ([f64; 2], bool) {
         self.closed ^= rng.random_range(0.0..1.0) < 0.12;
         self.drift = self.drift.map(|drift| 0.7 * drift + rng.random_range(-0.7..=0.7));
         (self.drift, self.closed)
