@@ -11,7 +11,7 @@ use cola_coevolve::ExperimentConfig;
 use cola_data::{ClipOptions, ClipSource, Dataset, DrawnConfig, DrawnWorld, EpisodeClips, Run as FrameRun};
 use cola_report::Progress;
 
-use self::dataset::Asked;
+use self::dataset::{Asked, Found};
 
 /// The shipped RoboDesk clips.
 pub fn robodesk() -> PathBuf {
@@ -87,7 +87,8 @@ impl Sources {
             split: None,
         };
         let mut memory = config.data.memory * (1u64 << 30) as f64;
-        asked.sources(config, &mut memory)
+        let Found { train, held_out, long } = asked.find(config, &mut memory, true)?;
+        Ok(Self { train, held_out, long: long? })
     }
 
     /// The drawn world: training and held-out clips of different seeds.

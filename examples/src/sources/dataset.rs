@@ -3,13 +3,14 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use cola_coevolve::ExperimentConfig;
 use cola_data::{
-    ClipOptions, Dataset, Division, Exclusions, Holdout, OpenOptions, Run as FrameRun, StreamedClips,
+    ClipOptions, ClipSource, Dataset, Division, Error, Exclusions, Holdout, OpenOptions, Run as FrameRun,
+    StreamedClips,
 };
 
-use super::{Sources, decode};
+use super::decode;
 
 /// A dataset as a configuration or a mixture asks for it.
 pub(super) struct Asked<'a> {
@@ -25,15 +26,27 @@ pub(super) struct Asked<'a> {
     pub(super) split: Option<&'a str>,
 }
 
+/// The clips of one dataset.
+pub(super) struct Found {
+    pub(super) train: Arc<dyn ClipSource>,
+    pub(super) held_out: Arc<dyn ClipSource>,
+    /// Clips of a rollout's length; the error where all that is held out is shorter.
+    pub(super) long: Result<Arc<dyn ClipSource>, Error>,
+}
+
 impl Asked<'_> {
     /// The clips. Frames are kept while `memory`, in bytes, lasts.
-    pub(super) fn sources(&self, config: &ExperimentConfig, memory: &mut f64) -> Result<Sources> {
+    ///
+    /// `stop` ends it, before minutes of decoding, where no clip is as long as a rollout.
+    pub(super) fn find(&self, config: &ExperimentConfig, memory: &mut f64, stop: bool) -> Result<Found> {
         let dataset = cola_data::open(self.path, &self.open)?;
         self.tell_rate(&*dataset, config.data.fps);
         let Division { train, held_out, .. } = self.divide(&*dataset, &config.holdout())?;
-        // What is too short is said before minutes of decoding.
-        let long_options = ClipOptions { frames: config.evaluation.horizon + 1, ..self.options.clone() };
-        StreamedClips::new(dataset.clone(), &held_out, &long_options)?;
+        let horizon = config.evaluation.horizon + 1;
+        let long_options = ClipOptions { frames: horizon, ..self.options.clone() };
+        if let (true, Err(error)) = (stop, StreamedClips::new(dataset.clone(), &held_out, &long_options)) {
+            return Err(error).context("held-out clips of a rollout's length (evaluation.horizon)");
+        }
 
         let view = self.options.view(dataset.camera(self.options.camera.as_deref())?.size)?;
         let frames: usize = train.iter().chain(&held_out).map(|run| run.frames.len()).sum();
@@ -45,13 +58,9 @@ impl Asked<'_> {
                 self.label()
             );
             let held_out = StreamedClips::new(dataset.clone(), &held_out, &self.options)?;
-            let long = held_out.with_frames(config.evaluation.horizon + 1)?;
+            let long = held_out.with_frames(horizon).map(|long| Arc::new(long) as Arc<dyn ClipSource>);
             let train = StreamedClips::new(dataset, &train, &self.options)?;
-            return Ok(Sources {
-                train: Arc::new(train),
-                held_out: Arc::new(held_out),
-                long: Arc::new(long),
-            });
+            return Ok(Found { train: Arc::new(train), held_out: Arc::new(held_out), long });
         }
         *memory -= bytes;
         let part = |part: &str, runs: &[FrameRun]| {
@@ -59,8 +68,8 @@ impl Asked<'_> {
         };
         let train = part("train", &train)?;
         let held_out = part(&config.evaluation.split, &held_out)?;
-        let long = held_out.with_frames(config.evaluation.horizon + 1)?;
-        Ok(Sources { train: Arc::new(train), held_out: Arc::new(held_out), long: Arc::new(long) })
+        let long = held_out.with_frames(horizon).map(|long| Arc::new(long) as Arc<dyn ClipSource>);
+        Ok(Found { train: Arc::new(train), held_out: Arc::new(held_out), long })
     }
 
     /// The two parts, less what is excluded.
@@ -70,8 +79,13 @@ impl Asked<'_> {
             None => holdout.divide(dataset)?,
         };
         if !division.own {
-            let (kept, of) = (division.held_out.len(), division.train.len() + division.held_out.len());
-            println!("held out   {}{kept} of {of} episodes, chosen here: no split for it", self.label());
+            let frames = |runs: &[FrameRun]| runs.iter().map(|run| run.frames.len()).sum::<usize>();
+            let kept = frames(&division.held_out);
+            println!(
+                "held out   {}{kept} of {} frames, chosen here: the dataset has no split for it",
+                self.label(),
+                kept + frames(&division.train)
+            );
         }
         if let Some(file) = self.exclude {
             let list = Exclusions::read(file)?;

@@ -7,7 +7,8 @@ use anyhow::{Context, Result};
 use cola_coevolve::ExperimentConfig;
 use cola_data::{ClipOptions, Group, Mixture, MixtureConfig, Source, SourceConfig};
 
-use super::{Sources, dataset::Asked};
+use super::Sources;
+use super::dataset::{Asked, Found};
 
 /// Opens all datasets of the mixture in `file`. Paths in it are relative to its folder.
 pub(super) fn open(file: &Path, config: &ExperimentConfig) -> Result<Sources> {
@@ -28,12 +29,24 @@ pub(super) fn open(file: &Path, config: &ExperimentConfig) -> Result<Sources> {
         for source in &group.source {
             let name = format!("{}/{}", group.name, source.name);
             let found = one(source, &name, root, config, &mut memory).with_context(|| name.clone())?;
-            for (part, clips) in parts.iter_mut().zip([found.train, found.held_out, found.long]) {
-                part.push(Source { name: source.name.clone(), weight: source.weight, clips });
+            if let Err(error) = &found.long {
+                println!("rollouts   {name}: none are evaluated: {error}");
+            }
+            for (part, clips) in
+                parts.iter_mut().zip([Some(found.train), Some(found.held_out), found.long.ok()])
+            {
+                part.extend(clips.map(|clips| Source {
+                    name: source.name.clone(),
+                    weight: source.weight,
+                    clips,
+                }));
             }
         }
         for (groups, sources) in [&mut train, &mut held_out, &mut long].into_iter().zip(parts) {
-            groups.push(Group { name: group.name.clone(), weight: *weight, sources });
+            // Only the clips of a rollout's length can be lacking.
+            if !sources.is_empty() {
+                groups.push(Group { name: group.name.clone(), weight: *weight, sources });
+            }
         }
     }
     let train = Mixture::new(train)?;
@@ -41,7 +54,7 @@ pub(super) fn open(file: &Path, config: &ExperimentConfig) -> Result<Sources> {
     Ok(Sources {
         train: Arc::new(train),
         held_out: Arc::new(Mixture::new(held_out)?),
-        long: Arc::new(Mixture::new(long)?),
+        long: Arc::new(Mixture::new(long).context("clips of a rollout's length (evaluation.horizon)")?),
     })
 }
 
@@ -51,7 +64,7 @@ fn one(
     root: &Path,
     config: &ExperimentConfig,
     memory: &mut f64,
-) -> Result<Sources> {
+) -> Result<Found> {
     let mut open = source.open.clone();
     open.manifest = open.manifest.map(|manifest| root.join(manifest));
     let exclude = source.exclude.as_ref().map(|list| root.join(list));
@@ -69,5 +82,5 @@ fn one(
         exclude: exclude.as_deref(),
         split: source.split.as_deref(),
     };
-    asked.sources(config, memory)
+    asked.find(config, memory, false)
 }
