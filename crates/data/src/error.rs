@@ -42,7 +42,7 @@ pub enum Error {
     },
     /// A video could not be written.
     #[error(transparent)]
-    Video(cola_mp4::Error),
+    Video(Box<cola_mp4::Error>),
     /// A table's file name does not tell a format.
     #[error(
         "{file}: extension of a table: found {found:?}, expected .parquet or .csv; name the file accordingly"
@@ -333,7 +333,7 @@ impl From<cola_mp4::Error> for Error {
         match error {
             // A disk that refuses a video refuses tables as well.
             cola_mp4::Error::Io { file, source, .. } => Self::Write { file, source },
-            error => Self::Video(error),
+            error => Self::Video(Box::new(error)),
         }
     }
 }

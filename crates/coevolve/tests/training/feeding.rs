@@ -73,10 +73,11 @@ fn train(
     clips: &Arc<dyn ClipSource>,
     folder: &Path,
     ends: &mut Ends,
-) -> Result<(), Error> {
+) -> Result<(), Box<Error>> {
     let mut run = Run::new(config, &Device::Cpu)?;
     run.fit_codec(clips)?;
-    run.train(clips, None, folder, &mut [ends])
+    run.train(clips, None, folder, &mut [ends])?;
+    Ok(())
 }
 
 #[test]
@@ -117,7 +118,7 @@ fn a_broken_clip_ends_the_run_or_is_replaced_and_told() {
     let mut config = config("LAM8+WARM8");
     let damaged: Arc<dyn ClipSource> = Arc::new(Damaged { clips: clips(3), broken: 9 });
     let error = train(&config, &damaged, root.path(), &mut Ends::default()).expect_err("clip 9");
-    assert!(matches!(error, Error::Data(cola_data::Error::Read { .. })), "{error}");
+    assert!(matches!(*error, Error::Data(cola_data::Error::Read { .. })), "{error}");
 
     config.data.budget = 1;
     let mut ends = Ends::default();
