@@ -163,6 +163,25 @@ pub trait Dataset: Send + Sync {
     }
 }
 
+/// [`Dataset::read`] of a reader whose own way is to read many.
+pub(crate) fn read_one(
+    dataset: &dyn Dataset,
+    camera: &str,
+    stretch: &Stretch,
+    view: &View,
+) -> Result<Frames, Error> {
+    view.check()?;
+    stretch.check(dataset.episodes())?;
+    let &View { height, width, .. } = view;
+    let (count, picture) = (stretch.frames.len(), height * width * 3);
+    let mut rgb = vec![0; count * picture];
+    dataset.read_many(camera, std::slice::from_ref(stretch), view, &mut |decoded| {
+        rgb[decoded.place * picture..(decoded.place + 1) * picture].copy_from_slice(&decoded.rgb);
+        Ok(())
+    })?;
+    Ok(Frames { count, height, width, rgb })
+}
+
 /// Splits as lists of episodes, for formats that have them so.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Splits {

@@ -24,7 +24,7 @@ use pictures::Pictures;
 use rows::Place;
 use table::Table;
 
-use crate::dataset::{Camera, Dataset, Decoded, Episode, Rows, Stretch};
+use crate::dataset::{Camera, Dataset, Decoded, Episode, Rows, Stretch, read_one};
 use crate::recent::{OPEN_VIDEOS, Recent};
 use crate::video::Video;
 use crate::{Error, Format, Frames, View};
@@ -163,19 +163,7 @@ impl Dataset for LeRobot {
     }
 
     fn read(&self, camera: &str, stretch: &Stretch, view: &View) -> Result<Frames, Error> {
-        let (count, picture) = (stretch.frames.len(), view.height * view.width * 3);
-        let mut frames =
-            Frames { count, height: view.height, width: view.width, rgb: vec![0; count * picture] };
-        self.read_many(
-            camera,
-            std::slice::from_ref(stretch),
-            view,
-            &mut |Decoded { place, rgb, .. }| {
-                frames.rgb[place * picture..(place + 1) * picture].copy_from_slice(&rgb);
-                Ok(())
-            },
-        )?;
-        Ok(frames)
+        read_one(self, camera, stretch, view)
     }
 
     fn read_many(

@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use rayon::prelude::*;
 
-use crate::dataset::{Camera, Dataset, Decoded, Episode, Rows, Splits, Stretch};
+use crate::dataset::{Camera, Dataset, Decoded, Episode, Rows, Splits, Stretch, read_one};
 use crate::recent::{OPEN_VIDEOS, Recent};
 use crate::video::{self, Part, Video};
 use crate::{Error, Format, Frames, OpenOptions, View, resize};
@@ -221,21 +221,7 @@ impl Dataset for Videos {
     }
 
     fn read(&self, camera: &str, stretch: &Stretch, view: &View) -> Result<Frames, Error> {
-        view.check()?;
-        stretch.check(&self.episodes)?;
-        let (count, picture) = (stretch.frames.len(), view.height * view.width * 3);
-        let mut frames =
-            Frames { count, height: view.height, width: view.width, rgb: vec![0; count * picture] };
-        self.read_many(
-            camera,
-            std::slice::from_ref(stretch),
-            view,
-            &mut |Decoded { place, rgb, .. }| {
-                frames.rgb[place * picture..(place + 1) * picture].copy_from_slice(&rgb);
-                Ok(())
-            },
-        )?;
-        Ok(frames)
+        read_one(self, camera, stretch, view)
     }
 
     fn read_many(
