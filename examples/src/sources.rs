@@ -28,6 +28,14 @@ pub fn same_folder(a: &Path, b: &Path) -> bool {
     matches!((a.canonicalize(), b.canonicalize()), (Ok(a), Ok(b)) if a == b)
 }
 
+/// Says what a dataset holds but cannot be used.
+pub fn tell_skipped(dataset: &dyn Dataset, label: &str) {
+    let skipped = dataset.skipped();
+    if let Some((name, why)) = skipped.first() {
+        println!("left out   {label}{} that cannot be used, the first {name}: {why}", skipped.len());
+    }
+}
+
 /// Decodes runs of frames, showing how far it is.
 ///
 /// # Errors

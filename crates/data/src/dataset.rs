@@ -105,6 +105,19 @@ pub trait Dataset: Send + Sync {
     /// Names of the splits that the data set itself defines.
     fn splits(&self) -> Vec<String>;
 
+    /// What was passed over at opening because it cannot be used: a name and the reason for each.
+    fn skipped(&self) -> Vec<(String, String)> {
+        Vec::new()
+    }
+
+    /// Compares the checksums that the format stores for whole files, if it stores any.
+    ///
+    /// # Errors
+    /// The first file that is not what was written.
+    fn verify(&self) -> Result<(), Error> {
+        Ok(())
+    }
+
     /// The episodes of a split, ascending.
     ///
     /// # Errors

@@ -124,9 +124,16 @@ pub fn detect(path: &Path) -> Result<Format, Error> {
     if !path.exists() {
         return Err(Error::MissingFolder { path: path.to_owned() });
     }
-    // In this order: a data set of another format may hold videos as well. LeRobot v1 had its metadata elsewhere; the
-    // reader refuses it by name.
-    if path.join("meta/info.json").is_file() || path.join("meta_data/info.json").is_file() {
+    // In this order: a data set of another format may hold videos as well. LeRobot v1 had its metadata elsewhere, and an
+    // incomplete copy may lack its info.json: the reader says so, where film after film would lose episodes and actions.
+    let lerobot = [
+        "meta/info.json",
+        "meta_data/info.json",
+        "meta/episodes",
+        "meta/episodes.jsonl",
+        "meta/tasks.parquet",
+    ];
+    if lerobot.iter().any(|part| path.join(part).exists()) {
         return Ok(Format::LeRobot);
     }
     if path.join(shards::FILE).is_file() {
@@ -135,7 +142,8 @@ pub fn detect(path: &Path) -> Result<Format, Error> {
     if holds_records(path) || entries(path).iter().any(|version| holds_records(version)) {
         return Ok(Format::Rlds);
     }
-    if path.join("task_info").is_dir() && path.join("observations").is_dir() {
+    let agibot = ["task_info", "proprio_stats"].iter().any(|part| path.join(part).is_dir());
+    if agibot && path.join("observations").is_dir() {
         return Ok(Format::AgiBot);
     }
     if let Some(file) = hdf5_files::first(path)? {

@@ -60,10 +60,15 @@ impl Run {
     }
 }
 
+/// Names of splits that are never trained on.
+const TESTED: [&str; 6] = ["valid", "val", "validation", "test", "testing", "eval"];
+
 /// How a data set is divided into what is trained on and what is held out.
 ///
 /// A data set that defines the held-out split itself is taken at its word. Of any other, each `every`-th of the episodes
-/// that would be trained on is held out; of a data set with one episode, the last `1 / every` of its frames.
+/// that would be trained on is held out; of a data set with one episode, the last `1 / every` of its frames. Without a split
+/// `train` that is all episodes but those of splits that are called `valid`, `val`, `validation`, `test`, `testing` or
+/// `eval`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Holdout {
@@ -100,7 +105,14 @@ impl Holdout {
         let held_out = if defined(&self.split) { dataset.split(&self.split)? } else { Vec::new() };
         let base = match defined("train") {
             true => dataset.split("train")?,
-            false => (0..dataset.episodes().len()).filter(|episode| !held_out.contains(episode)).collect(),
+            false => {
+                // Whatever else is kept for testing stays out of the training, too.
+                let mut kept = held_out.clone();
+                for name in names.iter().filter(|name| TESTED.contains(&name.as_str())) {
+                    kept.extend(dataset.split(name)?);
+                }
+                (0..dataset.episodes().len()).filter(|episode| !kept.contains(episode)).collect()
+            }
         };
         let base = Run::whole(dataset, &base)?;
         if held_out.is_empty() {

@@ -76,32 +76,6 @@ impl Shards {
         Ok(Self { root: root.to_owned(), index, episodes, cameras, splits, places })
     }
 
-    /// Reads all shards and compares their checksums (CRC-32C).
-    ///
-    /// # Errors
-    /// The first shard, by number, that is damaged or cannot be read.
-    pub fn verify(&self) -> Result<(), Error> {
-        let sum = |shard: &index::ShardEntry| {
-            let file = self.root.join(&shard.file);
-            let failed = |source| Error::Read { file: file.clone(), source };
-            let mut source = File::open(&file).map_err(failed)?;
-            let (mut sum, mut piece) = (0, vec![0; 1 << 20]);
-            loop {
-                match source.read(&mut piece).map_err(failed)? {
-                    0 => break,
-                    read => sum = crc32c::crc32c_append(sum, &piece[..read]),
-                }
-            }
-            let found = format!("{sum:08x}");
-            if found != shard.crc32c {
-                return Err(header::error(&file, "crc32c", found, shard.crc32c.clone()));
-            }
-            Ok(())
-        };
-        let found: Vec<Result<(), Error>> = self.index.shards.par_iter().map(sum).collect();
-        found.into_iter().collect()
-    }
-
     /// The open file of an episode, and its name for messages.
     fn file(&self, episode: usize) -> Result<(PathBuf, File), Error> {
         let file = self.root.join(&self.index.shards[self.index.episodes[episode].shard].file);
@@ -185,6 +159,32 @@ impl Dataset for Shards {
 
     fn splits(&self) -> Vec<String> {
         self.splits.names()
+    }
+
+    /// Reads all shards and compares their checksums (CRC-32C).
+    ///
+    /// # Errors
+    /// The first shard, by number, that is damaged or cannot be read.
+    fn verify(&self) -> Result<(), Error> {
+        let sum = |shard: &index::ShardEntry| {
+            let file = self.root.join(&shard.file);
+            let failed = |source| Error::Read { file: file.clone(), source };
+            let mut source = File::open(&file).map_err(failed)?;
+            let (mut sum, mut piece) = (0, vec![0; 1 << 20]);
+            loop {
+                match source.read(&mut piece).map_err(failed)? {
+                    0 => break,
+                    read => sum = crc32c::crc32c_append(sum, &piece[..read]),
+                }
+            }
+            let found = format!("{sum:08x}");
+            if found != shard.crc32c {
+                return Err(header::error(&file, "crc32c", found, shard.crc32c.clone()));
+            }
+            Ok(())
+        };
+        let found: Vec<Result<(), Error>> = self.index.shards.par_iter().map(sum).collect();
+        found.into_iter().collect()
     }
 
     fn split(&self, name: &str) -> Result<Vec<usize>, Error> {

@@ -3,6 +3,7 @@
 mod pictures;
 mod rows;
 mod runs;
+mod whole;
 
 use std::collections::BTreeSet;
 use std::ops::Range;
@@ -76,6 +77,14 @@ pub enum What {
     States,
     /// Actions that are the same in every row of the data set.
     ConstantActions,
+    /// Actions of one size in some episodes and of another in others.
+    ActionSize,
+    /// A file or group that the data set holds but cannot be used.
+    Skipped,
+    /// A file that is not what was written.
+    Checksum,
+    /// A split that cannot be read, or shares episodes with another.
+    Splits,
     /// Pictures that cannot be decoded.
     Pictures,
     /// Pictures with nearly black pixels only.
@@ -188,7 +197,8 @@ pub fn validate(
         rest = later;
     }
     found.sort_by_key(|finding| finding.episode);
-    found.extend(constant.finding());
+    found.extend(constant.findings());
+    found.extend(whole::check(dataset));
     Ok(found)
 }
 

@@ -206,6 +206,10 @@ impl Dataset for Videos {
         self.splits.names()
     }
 
+    fn skipped(&self) -> Vec<(String, String)> {
+        self.skipped.iter().map(|(file, why)| (file.display().to_string(), why.clone())).collect()
+    }
+
     fn split(&self, name: &str) -> Result<Vec<usize>, Error> {
         self.splits.get(name)
     }

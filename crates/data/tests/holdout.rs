@@ -52,6 +52,13 @@ fn what_is_held_out_by_name_is_never_trained_on() {
 }
 
 #[test]
+fn what_is_kept_for_testing_is_never_trained_on() {
+    let dataset = with_splits(&[5; 6], &[("test", &[0, 1]), ("20_percent", &[2])]);
+    let division = holdout(2).divide(&dataset).unwrap();
+    assert_eq!(episodes(&division), (vec![2, 4], vec![3, 5]));
+}
+
+#[test]
 fn one_episode_is_cut_in_time() {
     let division = holdout(10).divide(&with_splits(&[95], &[])).unwrap();
     assert_eq!(division.train, [Run { episode: 0, frames: 0..85 }]);

@@ -207,7 +207,9 @@ fn what_is_not_there_is_refused() {
 
 #[test]
 fn a_truncated_video_of_a_data_set_on_disk_is_found() {
-    let toy = Toy::new().write();
+    let mut toy = Toy::new();
+    toy.info["splits"].as_object_mut().expect("splits").remove("none");
+    let toy = toy.write();
     // Its pictures are of one grey each.
     let grey = |episode| warning(episode, Some((0, 6)), What::Uniform);
     assert_eq!(short(&found(&LeRobot::open(toy.root()).expect("a set"))), [0, 1, 2, 3].map(grey));
@@ -236,4 +238,36 @@ fn exclusions_name_what_is_grave_enough() {
     assert!(errors.episodes[0].reason.contains("; frames 3 to 4: black"), "{errors:?}");
     let all = Exclusions::of(&findings, Severity::Warning);
     assert_eq!(all.keep(0, 40), [0..3, 5..20, 30..40]);
+}
+
+#[test]
+fn what_concerns_the_whole_set_is_found() {
+    let whole = |what, severity| (None, None, what, severity);
+    let mut set = Fake::new(&[20, 20]);
+    set.rows[1].action_dim = 4;
+    set.rows[1].actions = vec![0.5; 80];
+    assert_eq!(short(&found(&set)), [whole(What::ActionSize, Severity::Error)]);
+
+    let mut set = Fake::new(&[20, 20, 20]);
+    set.skipped = vec![("film.mp4".into(), "no video".into())];
+    set.altered = true;
+    let split = |name: &str, episodes: &[usize]| (name.to_owned(), episodes.to_vec());
+    set.splits =
+        [split("all", &[0, 1, 2]), split("train", &[0, 1]), split("torn", &[]), split("valid", &[2])].into();
+    let findings = found(&set);
+    assert_eq!(
+        short(&findings),
+        [
+            whole(What::Skipped, Severity::Error),
+            whole(What::Checksum, Severity::Error),
+            whole(What::Splits, Severity::Warning),
+            whole(What::Splits, Severity::Warning),
+            whole(What::Splits, Severity::Warning),
+        ]
+    );
+    let messages: Vec<&str> = findings.iter().map(|finding| finding.message.as_str()).collect();
+    assert_eq!(messages[0], "film.mp4 is left out: no video");
+    assert!(messages[2].contains("split torn"), "{}", messages[2]);
+    assert_eq!(messages[3], "splits all and train share 2 episodes");
+    assert_eq!(messages[4], "splits all and valid share 1 episodes");
 }

@@ -77,10 +77,13 @@ pub fn run(args: &EncodeArgs) -> Result<()> {
     for &episode in &source.episodes {
         let frames: Vec<usize> = (0..all[episode].frames).step_by(args.stride).collect();
         match shards.entry(episode) {
-            Some(entry) if entry.frames == frames.len() => there += 1,
+            Some(entry) if entry.frames == frames.len() && entry.name == all[episode].name => there += 1,
             Some(entry) => bail!(
-                "{folder}: holds episode {episode} with {} frames, the dataset has {}; it has changed, choose another --out",
+                "{folder}: holds episode {episode} as `{}` with {} frames, the dataset has `{}` with {}; it has changed, \
+                 choose another --out",
+                entry.name,
                 entry.frames,
+                all[episode].name,
                 frames.len()
             ),
             // An episode without frames has no latents.

@@ -76,6 +76,8 @@ pub struct Summary {
     pub format: String,
     /// Split that was looked at; none for all episodes.
     pub split: Option<String>,
+    /// Files or groups that the dataset holds but cannot be used, with the reasons.
+    pub skipped: Vec<(String, String)>,
     /// Number of episodes.
     pub episodes: usize,
     /// Number of frames of one camera.
@@ -143,6 +145,7 @@ impl Summary {
             name: source.name(),
             format: dataset.format().to_string(),
             split: split.map(str::to_owned),
+            skipped: dataset.skipped(),
             episodes: episodes.len(),
             frames: source.frames(),
             seconds,
@@ -171,6 +174,9 @@ impl Summary {
             println!("part       split {split}");
         }
         println!("episodes   {}", self.episodes);
+        if let Some((name, why)) = self.skipped.first() {
+            println!("left out   {} that cannot be used, the first {name}: {why}", self.skipped.len());
+        }
         match self.lengths {
             Some(Spread { min, max, .. }) if min == max => {
                 println!("frames     {}, {min} in each episode", self.frames);

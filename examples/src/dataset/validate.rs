@@ -16,7 +16,7 @@ use crate::lam::model::result_folder;
 /// Findings on the terminal.
 const SHOWN: usize = 20;
 /// Letters of a message on the terminal.
-const LETTERS: usize = 100;
+const LETTERS: usize = 240;
 
 /// Checks a dataset and writes the report; tells whether it passed.
 ///
@@ -149,6 +149,10 @@ fn word(what: What) -> &'static str {
         What::Actions => "actions",
         What::States => "states",
         What::ConstantActions => "constant actions",
+        What::ActionSize => "action sizes",
+        What::Skipped => "left out",
+        What::Checksum => "checksum",
+        What::Splits => "splits",
         What::Pictures => "unreadable pictures",
         What::Black => "black",
         What::Uniform => "one colour",

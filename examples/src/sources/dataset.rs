@@ -10,7 +10,7 @@ use cola_data::{
     StreamedClips,
 };
 
-use super::decode;
+use super::{decode, tell_skipped};
 
 /// A dataset as a configuration or a mixture asks for it.
 pub(super) struct Asked<'a> {
@@ -40,6 +40,7 @@ impl Asked<'_> {
     /// `stop` ends it, before minutes of decoding, where no clip is as long as a rollout.
     pub(super) fn find(&self, config: &ExperimentConfig, memory: &mut f64, stop: bool) -> Result<Found> {
         let dataset = cola_data::open(self.path, &self.open)?;
+        tell_skipped(&*dataset, &self.label());
         self.tell_rate(&*dataset, config.data.fps);
         let Division { train, held_out, .. } = self.divide(&*dataset, &config.holdout())?;
         let horizon = config.evaluation.horizon + 1;

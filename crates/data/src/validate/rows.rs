@@ -1,7 +1,9 @@
 //! Checks of times, actions and states.
 
+use std::collections::BTreeSet;
+
 use super::runs::{runs, told};
-use super::{Finding, Place, Severity, ValidateOptions, What};
+use super::{Finding, Place, Severity, ValidateOptions, What, whole};
 use crate::Error;
 use crate::dataset::{Dataset, Rows};
 
@@ -125,10 +127,13 @@ pub(super) struct Constant {
     first: Option<Vec<f32>>,
     rows: usize,
     differs: bool,
+    /// Every size that was seen.
+    sizes: BTreeSet<usize>,
 }
 
 impl Constant {
     pub(super) fn add(&mut self, rows: &Rows) {
+        self.sizes.insert(rows.action_dim);
         if rows.action_dim == 0 {
             return;
         }
@@ -138,22 +143,26 @@ impl Constant {
         }
     }
 
-    pub(super) fn finding(self) -> Option<Finding> {
-        let first = self.first.filter(|_| self.rows > 1 && !self.differs)?;
+    pub(super) fn findings(self) -> Vec<Finding> {
+        let sizes = (self.sizes.len() > 1).then(|| {
+            let message = format!(
+                "actions of {:?} numbers, expected one size in all episodes; divide the data set, or drop some",
+                self.sizes
+            );
+            whole::finding(Severity::Error, What::ActionSize, message)
+        });
+        sizes.into_iter().chain(self.constant()).collect()
+    }
+
+    fn constant(&self) -> Option<Finding> {
+        let first = self.first.as_ref().filter(|_| self.rows > 1 && !self.differs)?;
         let shown: Vec<String> = first.iter().take(8).map(f32::to_string).collect();
         let more = if first.len() > shown.len() { ", ..." } else { "" };
-        Some(Finding {
-            episode: None,
-            name: String::new(),
-            frames: None,
-            camera: None,
-            severity: Severity::Warning,
-            what: What::ConstantActions,
-            message: format!(
-                "all {} actions are the same ([{}{more}]): they tell nothing; another field may hold the actions",
-                self.rows,
-                shown.join(", ")
-            ),
-        })
+        let message = format!(
+            "all {} actions are the same ([{}{more}]): they tell nothing; another field may hold the actions",
+            self.rows,
+            shown.join(", ")
+        );
+        Some(whole::finding(Severity::Warning, What::ConstantActions, message))
     }
 }

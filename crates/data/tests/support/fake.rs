@@ -1,6 +1,6 @@
 //! A data set in memory, to be damaged.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use cola_data::{Camera, Dataset, Episode, Error, Format, Frames, Rows, Stretch, View};
@@ -15,6 +15,11 @@ pub(crate) struct Fake {
     pub(crate) broken: BTreeSet<(usize, usize)>,
     /// Episodes whose rows cannot be read.
     pub(crate) lost: BTreeSet<usize>,
+    /// A split without episodes cannot be read.
+    pub(crate) splits: BTreeMap<String, Vec<usize>>,
+    pub(crate) skipped: Vec<(String, String)>,
+    /// Whether checksums differ.
+    pub(crate) altered: bool,
     cameras: Vec<Camera>,
 }
 
@@ -42,6 +47,9 @@ impl Fake {
             pictures: lengths.iter().map(pictures).collect(),
             broken: BTreeSet::new(),
             lost: BTreeSet::new(),
+            splits: BTreeMap::new(),
+            skipped: Vec::new(),
+            altered: false,
             cameras: vec![Camera { key: "camera".into(), size: Some((8, 8)) }],
         }
     }
@@ -75,11 +83,22 @@ impl Dataset for Fake {
     }
 
     fn splits(&self) -> Vec<String> {
-        Vec::new()
+        self.splits.keys().cloned().collect()
     }
 
-    fn split(&self, _name: &str) -> Result<Vec<usize>, Error> {
-        Err(self.damaged("splits".into()))
+    fn skipped(&self) -> Vec<(String, String)> {
+        self.skipped.clone()
+    }
+
+    fn verify(&self) -> Result<(), Error> {
+        if self.altered { Err(self.damaged("checksum".into())) } else { Ok(()) }
+    }
+
+    fn split(&self, name: &str) -> Result<Vec<usize>, Error> {
+        match self.splits.get(name) {
+            Some(episodes) if !episodes.is_empty() => Ok(episodes.clone()),
+            _ => Err(self.damaged(format!("split {name}"))),
+        }
     }
 
     fn rows(&self, episodes: &[usize]) -> Result<Vec<Rows>, Error> {
