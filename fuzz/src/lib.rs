@@ -6,7 +6,7 @@
 mod places;
 mod sets;
 
-use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, OnceLock, PoisonError};
 
@@ -59,9 +59,9 @@ pub fn read(input: &[u8]) {
     match catch_unwind(AssertUnwindSafe(read)) {
         // Messages are made of what the file holds.
         Ok(told) => drop(told.map_err(|error| error.to_string())),
-        Err(panic) => {
+        Err(_) => {
             eprintln!("{}", PANIC.lock().unwrap_or_else(PoisonError::into_inner));
-            resume_unwind(panic)
+            std::process::abort()
         }
     }
 }

@@ -17,7 +17,7 @@ pub(crate) struct Place {
     /// Other beginnings.
     pub(crate) texts: &'static [&'static str],
     /// Makes true what no mutation hits by chance, such as checksums.
-    pub(crate) mend: Option<fn(root: &Path, bytes: &mut Vec<u8>)>,
+    pub(crate) mend: Option<fn(root: &Path, bytes: &mut [u8])>,
 }
 
 /// What reads the file.

@@ -100,9 +100,9 @@ fn shards(root: &Path) -> std::result::Result<(), cola_data::Error> {
 }
 
 /// Gives every record of a TFRecord file the checksums of what it holds.
-pub(crate) fn mend_records(_: &Path, bytes: &mut Vec<u8>) {
+pub(crate) fn mend_records(_: &Path, bytes: &mut [u8]) {
     let sum = |bytes: &[u8]| crc32c::crc32c(bytes).rotate_right(15).wrapping_add(0xa282_ead8).to_le_bytes();
-    let mut rest = bytes.as_mut_slice();
+    let mut rest = bytes;
     while let Some((head, data)) = rest.split_at_mut_checked(12) {
         let (length, checksum) = head.split_at_mut(8);
         checksum.copy_from_slice(&sum(length));
@@ -116,7 +116,7 @@ pub(crate) fn mend_records(_: &Path, bytes: &mut Vec<u8>) {
 }
 
 /// Tells the index of a set of shards how long its shard has become.
-pub(crate) fn mend_index(root: &Path, bytes: &mut Vec<u8>) {
+pub(crate) fn mend_index(root: &Path, bytes: &mut [u8]) {
     let file = root.join("shards.json");
     let index = fs::read(&file).expect("the index of the shards");
     let mut index: Value = serde_json::from_slice(&index).expect("what the writer wrote");
