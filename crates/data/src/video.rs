@@ -16,6 +16,9 @@ use timeline::Timeline;
 /// Largest side of a picture, the largest that H.264 has.
 pub(crate) const LARGEST_SIDE: usize = 16_384;
 
+/// Most pixels of a picture, twice what the largest levels of H.264 and AV1 allow. A decoder keeps up to ten pictures.
+const MOST_PIXELS: usize = 1 << 26;
+
 /// Bytes of kept frames that may wait for their turn, those of all decoders together.
 const WAITING: usize = 256 << 20;
 
@@ -39,12 +42,12 @@ impl Video {
         let source = Source::open(file)?;
         let (height, width) = source.size();
         let sides = 1..=LARGEST_SIDE;
-        if !sides.contains(&height) || !sides.contains(&width) {
+        if !sides.contains(&height) || !sides.contains(&width) || height * width > MOST_PIXELS {
             return Err(Error::Field {
                 file: file.to_owned(),
                 field: "height and width in the header".into(),
                 found: format!("{height} x {width}"),
-                expected: format!("sides of 1 to {LARGEST_SIDE} pixels"),
+                expected: format!("sides of 1 to {LARGEST_SIDE}, at most {MOST_PIXELS} pixels"),
                 mend,
             });
         }

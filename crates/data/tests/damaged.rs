@@ -7,10 +7,10 @@ mod support;
 use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
 
-use cola_data::{Error, OpenOptions, VideoFile, Videos, View};
+use cola_data::{Dataset, Error, LeRobot, OpenOptions, VideoFile, Videos, View};
 use damage::{damage, flips, kept};
 use proptest::prelude::*;
-use support::Toy;
+use support::{Column, Toy, set};
 use tempfile::TempDir;
 
 /// Reads the set with a damaged file.
@@ -39,6 +39,19 @@ impl Copied {
     fn file(&self) -> PathBuf {
         self.0.path().join("film.mp4")
     }
+}
+
+#[test]
+fn repeated_rows_are_counted_before_anything_is_kept_of_them() {
+    let mut toy = Toy::new();
+    for (name, value) in [("index", 6), ("episode_index", 1), ("frame_index", 0)] {
+        set(&mut toy.data[0], name, Some(Column::Integers(vec![value; 12])));
+    }
+    // Would be missed only after that.
+    set(&mut toy.data[0], "timestamp", None);
+    let toy = toy.write();
+    let error = LeRobot::open(toy.root()).unwrap().rows(&[1]).unwrap_err().to_string();
+    assert!(error.contains("file-000.parquet") && error.contains("12 rows or more"), "{error}");
 }
 
 proptest! {

@@ -81,6 +81,31 @@ proptest! {
 }
 
 #[test]
+fn numbers_are_counted_by_what_they_take_when_read() {
+    let folder = tempfile::tempdir().unwrap();
+    let videos = Path::new("observations/327/648649/videos");
+    std::fs::create_dir_all(folder.path().join(videos)).unwrap();
+    let video = videos.join("head_color.mp4");
+    std::fs::copy(fixture("agibot").join(&video), folder.path().join(&video)).unwrap();
+    let file = folder.path().join("proprio_stats/327/648649/proprio_stats.h5");
+    std::fs::create_dir_all(file.parent().unwrap()).unwrap();
+    // 32 MiB of bytes and a little more, as numbers of 8 bytes more than 256 MiB; packed, some kilobytes.
+    let (rows, width) = (16_384, 2_049);
+    let mut builder = hdf5_pure::FileBuilder::new();
+    let (mut state, mut joint) = (builder.create_group("state"), builder.create_group("joint"));
+    let zeros = vec![0; rows * width];
+    let position = joint.create_dataset("position").with_u8_data(&zeros);
+    position.with_shape(&[rows as u64, width as u64]).with_chunks(&[1024, width as u64]).with_deflate(6);
+    state.add_group(joint.finish());
+    builder.add_group(state.finish());
+    builder.write(&file).unwrap();
+    assert!(std::fs::metadata(&file).unwrap().len() < 1 << 18);
+    let dataset = AgiBot::open(folder.path(), &OpenOptions::default()).unwrap();
+    let error = dataset.rows(&[0]).unwrap_err().to_string();
+    assert!(error.contains("state/joint/position") && error.contains("33554432 numbers"), "{error}");
+}
+
+#[test]
 fn every_truncation_of_a_file_is_a_typed_error() {
     let folder = tempfile::tempdir().unwrap();
     let copy = folder.path().join("cut.hdf5");

@@ -222,6 +222,12 @@ fn a_header_of_another_size_is_refused() {
         bytes[at + 24..at + 28].fill(0xff);
     });
     assert!(text.contains("65535 x 65535"), "{text}");
+    // Each side alone is fine.
+    let (_, text) = refused(|bytes| {
+        let at = place(bytes, b"avc1") + 4;
+        bytes[at + 24..at + 28].copy_from_slice(&[0x40, 0, 0x20, 0]);
+    });
+    assert!(text.contains("8192 x 16384") && text.contains("67108864 pixels"), "{text}");
 
     let mut toy = Toy::new();
     let at = place(&toy.video, b"avc1") + 4;

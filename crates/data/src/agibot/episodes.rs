@@ -106,13 +106,10 @@ fn texts(root: &Path, task: u64) -> Result<BTreeMap<u64, Vec<String>>, Error> {
         serde_json::from_slice(&bytes).map_err(|source| Error::Json { file: file.clone(), source })?;
     let mut texts = BTreeMap::new();
     for info in infos {
-        let mut known: Vec<String> = Vec::new();
         let parts = info.label_info.action_config.into_iter().map(|part| part.action_text);
-        for text in std::iter::once(info.task_name).chain(parts) {
-            if !text.trim().is_empty() && !known.contains(&text) {
-                known.push(text);
-            }
-        }
+        let mut seen = BTreeSet::new();
+        let new = |text: &String| !text.trim().is_empty() && seen.insert(text.clone());
+        let known = std::iter::once(info.task_name).chain(parts).filter(new).collect();
         texts.insert(info.episode_id, known);
     }
     Ok(texts)

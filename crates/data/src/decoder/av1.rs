@@ -1,4 +1,7 @@
 //! AV1 through rav1d, the Rust port of dav1d.
+//!
+//! re_rav1d 0.1.3 never frees 48 bytes of every picture, and as much each time that it is asked and has none: some 100
+//! bytes a picture, 100 MB in a run that decodes a million.
 
 use re_rav1d::{Decoder, Error as Refusal, Picture, PixelLayout, PlanarImageComponent, Settings, pixel};
 

@@ -8,7 +8,7 @@ use crate::Error;
 /// Largest chunk after decoding, bytes.
 const CHUNK: u64 = 256 << 20;
 
-/// Most bytes of one dataset of numbers, and of the texts of one dataset.
+/// Most bytes of one dataset of numbers once they are read, 8 for each, and of the texts of one dataset.
 const NUMBERS: u64 = 256 << 20;
 const TEXTS: usize = 16 << 20;
 
@@ -85,8 +85,10 @@ impl<'a> Array<'a> {
             let expected = "numbers: float32, float64 or integers of 8 to 64 bits";
             return Err(self.field(format!("type {}", self.kind), expected));
         }
-        if self.bytes > NUMBERS {
-            return Err(self.field(format!("{} bytes", self.bytes), format!("at most {NUMBERS}")));
+        let count = self.shape.iter().try_fold(1u64, |count, &side| count.checked_mul(side as u64));
+        if count.is_none_or(|count| count > NUMBERS / 8) {
+            let found = format!("{:?} numbers", self.shape);
+            return Err(self.field(found, format!("at most {} numbers", NUMBERS / 8)));
         }
         self.check_chunks()?;
         let values = self.dataset.read_f64().map_err(|source| self.archive.error(&self.path, source))?;

@@ -51,6 +51,7 @@ pub(super) fn read(dataset: &LeRobot, episodes: &[&EpisodeRow]) -> Result<Vec<(R
     let mut wanted = Wanted(episodes.to_vec());
     wanted.0.sort_by_key(|episode| episode.rows.start);
 
+    let frames = episodes.iter().fold(0usize, |sum, episode| sum.saturating_add(episode.frames()));
     let (mut rows, mut actions, mut states): (Vec<Row>, Vec<f32>, Vec<f32>) = Default::default();
     let files: BTreeMap<Part, &EpisodeRow> =
         episodes.iter().map(|episode| (episode.data, *episode)).collect();
@@ -61,6 +62,12 @@ pub(super) fn read(dataset: &LeRobot, episodes: &[&EpisodeRow]) -> Result<Vec<(R
         }
         for group in 0..table.groups() {
             let found = find(&table, group, &wanted, info.own_files().then_some(episode))?;
+            // A few bytes can repeat a row millions of times: counted before anything is kept of it.
+            if found.len() > frames.saturating_sub(rows.len()) {
+                let found = format!("{} rows or more of the wanted episodes", rows.len() + found.len());
+                let expected = format!("{frames}, one for each frame");
+                return Err(error(table.file().to_owned(), "index", found, expected));
+            }
             // Rows of an episode usually stand together: the rest of a large group is not even read.
             let (Some(first), Some(last)) = (found.first(), found.last()) else { continue };
             let (first, span) = (first.0, first.0..last.0 + 1);

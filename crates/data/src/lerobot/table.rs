@@ -25,8 +25,8 @@ const MEND: &str = "copy the file again from the data set's source, or write the
 /// Rows of a row group; the usual writers stop at 2^20. A few bytes can claim any number of equal rows.
 const MOST_ROWS: usize = 1 << 24;
 
-/// Numbers that one call gives.
-const MOST_NUMBERS: usize = 1 << 28;
+/// Numbers that one call gives: half a gibibyte.
+const MOST_NUMBERS: usize = 1 << 26;
 
 /// Bytes of the texts that one call gives.
 const MOST_BYTES: usize = 256 << 20;
