@@ -4,6 +4,7 @@
 //! it before anything is allocated, so a damaged file is an error and nothing else.
 
 mod description;
+mod sps;
 
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
