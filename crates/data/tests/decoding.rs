@@ -75,9 +75,12 @@ fn pictures_do_not_depend_on_the_number_of_threads() {
     }
 }
 
+/// Row, column and colour.
+type Pixel = (usize, usize, [u8; 3]);
+
 /// Bytes of `<name>` by `ffmpeg -i <name> -frames:v 1 -sws_flags accurate_rnd+neighbor+full_chroma_int -pix_fmt rgb24
 /// -f rawvideo out.rgb`, from `(row * 48 + column) * 3` on.
-const COLOURS: &[(&str, [(usize, usize, [u8; 3]); 3])] = &[
+const COLOURS: &[(&str, [Pixel; 3])] = &[
     #[cfg(feature = "av1")]
     ("av1_full_range.mp4", [(28, 44, [0, 68, 66]), (10, 40, [174, 147, 93]), (12, 20, [78, 59, 0])]),
     ("h264_full_range.mp4", [(28, 44, [0, 67, 69]), (10, 40, [170, 150, 85]), (12, 20, [84, 63, 0])]),
