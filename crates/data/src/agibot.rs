@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use episodes::Recording;
 use rayon::prelude::*;
 
+use crate::collected::collected;
 use crate::dataset::{Camera, Dataset, Episode, Rows, Splits, Stretch};
 use crate::{Error, Format, Frames, OpenOptions, VideoFile, View};
 
@@ -82,7 +83,7 @@ impl AgiBot {
             true => proprio::frames(&recording.proprio(root)),
             false => Ok(VideoFile::open(&recording.video(root, first))?.frames()),
         };
-        let frames = recordings.par_iter().map(frames).collect::<Result<Vec<_>, Error>>()?;
+        let frames = collected(recordings.par_iter().map(frames))?;
         let episode = |(recording, frames): (&Recording, usize)| Episode {
             name: format!("{}/{}", recording.task, recording.episode),
             frames,
@@ -166,7 +167,7 @@ impl Dataset for AgiBot {
             }
             proprio::read(&recording.proprio(&self.root), episode.frames, rate)
         };
-        episodes.par_iter().map(read).collect()
+        collected(episodes.par_iter().map(read))
     }
 
     fn read(&self, camera: &str, stretch: &Stretch, view: &View) -> Result<Frames, Error> {

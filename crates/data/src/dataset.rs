@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use rayon::prelude::*;
 
+use crate::collected::collected;
 use crate::{Error, Format, Frames, View};
 
 /// One recording.
@@ -151,7 +152,7 @@ pub trait Dataset: Send + Sync {
         let at_once = 2 * rayon::current_num_threads();
         for (first, group) in wanted.chunks(at_once).enumerate() {
             let read = |stretch| self.read(camera, stretch, view);
-            let found = group.par_iter().map(read).collect::<Result<Vec<_>, Error>>()?;
+            let found = collected(group.par_iter().map(read))?;
             for (within, frames) in found.into_iter().enumerate() {
                 let stretch = first * at_once + within;
                 for place in 0..frames.count {

@@ -1,11 +1,10 @@
 //! Which files below a folder are HDF5, without reading more of them than their first bytes.
 
 use std::ffi::OsStr;
-use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
-use crate::{Error, Format};
+use crate::{Error, Format, regular};
 
 /// The first bytes of an HDF5 file that has nothing in front of its superblock.
 const SIGNATURE: &[u8] = b"\x89HDF\r\n\x1a\n";
@@ -17,7 +16,7 @@ const DEPTH: usize = 3;
 pub(crate) fn first(path: &Path) -> Result<Option<PathBuf>, Error> {
     if path.is_file() {
         let mut start = Vec::new();
-        let file = File::open(path).map(|file| file.take(SIGNATURE.len() as u64).read_to_end(&mut start));
+        let file = regular::open(path).map(|file| file.take(SIGNATURE.len() as u64).read_to_end(&mut start));
         file.and_then(|read| read).map_err(|source| Error::Read { file: path.to_owned(), source })?;
         return Ok((named(path) || start == SIGNATURE).then(|| path.to_owned()));
     }
@@ -77,7 +76,7 @@ fn walk(folder: &Path, depth: usize, one: bool, found: &mut Vec<PathBuf>) -> Res
             if depth > 0 {
                 walk(&entry, depth - 1, one, found)?;
             }
-        } else if named(&entry) {
+        } else if named(&entry) && !regular::is_other(&entry) {
             found.push(entry);
         }
     }

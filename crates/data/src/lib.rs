@@ -43,6 +43,7 @@
 #[cfg(feature = "hdf5")]
 mod agibot;
 mod clip;
+mod collected;
 mod columns;
 mod crop;
 mod dataset;
@@ -67,6 +68,7 @@ mod mp4;
 mod picture;
 mod planes;
 mod recent;
+mod regular;
 #[cfg(feature = "pictures")]
 mod rlds;
 #[cfg(feature = "hdf5")]

@@ -4,13 +4,14 @@
 //! it before anything is allocated, so a damaged file is an error and nothing else.
 
 mod description;
+mod sps;
 
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
-use crate::Error;
 use crate::planes::Colour;
+use crate::{Error, regular};
 use description::Description;
 pub(crate) use description::{Avc, Codec};
 
@@ -57,7 +58,7 @@ impl Track {
             let mend = "the data set is incomplete, copy its videos folder again";
             return Err(Error::MissingFile { file: file.to_owned(), expected: "the episode's video", mend });
         }
-        let mut handle = File::open(file).map_err(read)?;
+        let mut handle = regular::open(file).map_err(read)?;
         let length = handle.metadata().map_err(read)?.len();
         let index = boxed(&mut handle, length, b"moov").map_err(read)?;
         let Some((start, size)) = index else {

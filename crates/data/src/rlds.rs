@@ -18,6 +18,7 @@ use record::{Kept, Record};
 use scan::Found;
 use tfrecord::Span;
 
+use crate::collected::collected;
 use crate::dataset::{Camera, Dataset, Episode, Rows, Splits, Stretch};
 use crate::{Error, Format, Frames, OpenOptions, View, picture, resize};
 
@@ -166,9 +167,7 @@ impl Dataset for Rlds {
     }
 
     fn rows(&self, episodes: &[usize]) -> Result<Vec<Rows>, Error> {
-        // Collected before the first error is looked for: which one is told must not depend on the threads.
-        let found: Vec<_> = episodes.par_iter().map(|&episode| self.episode_rows(episode)).collect();
-        found.into_iter().collect()
+        collected(episodes.par_iter().map(|&episode| self.episode_rows(episode)))
     }
 
     fn read(&self, camera: &str, stretch: &Stretch, view: &View) -> Result<Frames, Error> {

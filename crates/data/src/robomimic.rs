@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use demos::Demos;
 use rayon::prelude::*;
 
+use crate::collected::collected;
 use crate::dataset::{Camera, Dataset, Episode, Rows, Splits, Stretch};
 use crate::{Error, Format, Frames, OpenOptions, View, hdf5_files};
 
@@ -64,7 +65,7 @@ impl Robomimic {
             return Err(Error::setting("format", other, "robomimic or libero"));
         }
         let files = hdf5_files::list(path)?;
-        let files = files.par_iter().map(|file| Demos::read(file)).collect::<Result<Vec<_>, Error>>()?;
+        let files = collected(files.par_iter().map(|file| Demos::read(file)))?;
         let format = match options.format {
             Some(format) => format,
             None => format(&files)?,
@@ -200,7 +201,7 @@ impl Dataset for Robomimic {
             let rate = self.episodes.get(episode).and_then(|episode| episode.rate);
             rows::read(file, demo, rate)
         };
-        episodes.par_iter().map(read).collect()
+        collected(episodes.par_iter().map(read))
     }
 
     fn read(&self, camera: &str, stretch: &Stretch, view: &View) -> Result<Frames, Error> {

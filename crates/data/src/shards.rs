@@ -16,7 +16,7 @@ use safetensors::Dtype;
 pub use writer::{EpisodeData, ShardLayout, ShardWriter};
 
 use crate::dataset::{Camera, Dataset, Episode, Rows, Splits, Stretch};
-use crate::{Error, Format, Frames, View, resize};
+use crate::{Error, Format, Frames, View, regular, resize};
 
 /// Pictures that are in memory in full size at a time.
 const AT_ONCE: usize = 32;
@@ -79,7 +79,7 @@ impl Shards {
     /// The open file of an episode, and its name for messages.
     fn file(&self, episode: usize) -> Result<(PathBuf, File), Error> {
         let file = self.root.join(&self.index.shards[self.index.episodes[episode].shard].file);
-        match File::open(&file) {
+        match regular::open(&file) {
             Ok(source) => Ok((file, source)),
             Err(source) => Err(Error::Read { file, source }),
         }
@@ -169,7 +169,7 @@ impl Dataset for Shards {
         let sum = |shard: &index::ShardEntry| {
             let file = self.root.join(&shard.file);
             let failed = |source| Error::Read { file: file.clone(), source };
-            let mut source = File::open(&file).map_err(failed)?;
+            let mut source = regular::open(&file).map_err(failed)?;
             let (mut sum, mut piece) = (0, vec![0; 1 << 20]);
             loop {
                 match source.read(&mut piece).map_err(failed)? {

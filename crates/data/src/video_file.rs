@@ -32,6 +32,7 @@ impl View {
 }
 
 /// An H.264 or AV1 video in an mp4 or mov file; with the feature `ffmpeg` any other that FFmpeg reads.
+/// H.264 without colour gives grey pictures.
 ///
 /// Opening reads the file's tables only. [`read`](Self::read) decodes in parallel and in bounded memory: a film of an
 /// hour needs no more than one of a minute.

@@ -25,8 +25,8 @@ const MEND: &str = "the size changes within the file, or its header is wrong; re
 /// Video files without rows or actions, one episode each, or as many as a manifest cuts out of them.
 ///
 /// Files end in mp4, mov, m4v, webm, mkv or avi, in capitals too, and lie at most 16 folders deep; names that begin with
-/// a dot are passed over, and so are links that lead out of the folder. Episodes come in the order of their paths, or of
-/// the manifest's rows. The camera's key is `video`, times are those of presentation, there are no actions.
+/// a dot are passed over, and so are links to folders; links to files are followed. Episodes come in the order of their
+/// paths, or of the manifest's rows. The camera's key is `video`, times are those of presentation, there are no actions.
 ///
 /// # Manifest
 /// [`OpenOptions::manifest`], or else `manifest.csv` or `manifest.jsonl` in the folder. A row is an episode:
@@ -78,7 +78,7 @@ impl Videos {
         let beside = || ["manifest.csv", "manifest.jsonl"].map(|name| root.join(name)).into_iter();
         let list = options.manifest.clone().or_else(|| beside().find(|file| file.is_file()));
         let (home, rows) = match &list {
-            _ if root.is_file() => (root.parent().unwrap_or(Path::new("")).to_owned(), alone(root)),
+            _ if root.is_file() => (home(root).to_owned(), alone(root)),
             Some(list) => (root.to_owned(), manifest::read(list)?),
             None => (root.to_owned(), files::list(root, usize::MAX)?.into_iter().map(whole).collect()),
         };
@@ -257,6 +257,11 @@ fn alone(file: &Path) -> Vec<Row> {
     file.file_name().map(|name| whole(name.into())).into_iter().collect()
 }
 
+/// The folder of a file; a bare name has an empty one.
+fn home(file: &Path) -> &Path {
+    file.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
 /// The whole file.
 fn whole(path: PathBuf) -> Row {
     Row { path, ..Row::default() }
@@ -265,10 +270,12 @@ fn whole(path: PathBuf) -> Row {
 /// Reads a file's tables, or says why it cannot be used.
 fn film(home: &Path, path: &Path) -> Result<Film, String> {
     let file = home.join(path);
-    let inside = home.canonicalize().and_then(|home| Ok(file.canonicalize()?.starts_with(home)));
+    // The file itself may be a link to anywhere: caches of data sets keep the content elsewhere.
+    let folder = file.parent().unwrap_or(home);
+    let inside = home.canonicalize().and_then(|home| Ok(folder.canonicalize()?.starts_with(home)));
     match inside {
         Ok(true) => {}
-        Ok(false) => return Err("a link that leads out of the data set".into()),
+        Ok(false) => return Err("a link to a folder that leads out of the data set".into()),
         Err(error) => return Err(error.to_string()),
     }
     let video = Video::open(&file, None, MEND).map_err(|error| error.to_string())?;

@@ -11,6 +11,7 @@ const FILES: &[(&str, usize, usize, usize)] = &[
     ("b_frames.mp4", 24, 32, 48),
     ("variable_rate.mp4", 12, 38, 50),
     ("h264_pyramid.mp4", 40, 38, 54),
+    ("h264_grey.mp4", 6, 32, 48),
     #[cfg(feature = "av1")]
     ("av1_hidden.mp4", 50, 33, 47),
     #[cfg(feature = "ffmpeg")]
@@ -74,22 +75,34 @@ fn pictures_do_not_depend_on_the_number_of_threads() {
     }
 }
 
+/// Row, column and colour.
+type Pixel = (usize, usize, [u8; 3]);
+
+/// Bytes of `<name>` by `ffmpeg -i <name> -frames:v 1 -sws_flags accurate_rnd+neighbor+full_chroma_int -pix_fmt rgb24
+/// -f rawvideo out.rgb`, from `(row * 48 + column) * 3` on.
+const COLOURS: &[(&str, [Pixel; 3])] = &[
+    #[cfg(feature = "av1")]
+    ("av1_full_range.mp4", [(28, 44, [0, 68, 66]), (10, 40, [174, 147, 93]), (12, 20, [78, 59, 0])]),
+    ("h264_full_range.mp4", [(28, 44, [0, 67, 69]), (10, 40, [170, 150, 85]), (12, 20, [84, 63, 0])]),
+    ("h264_grey.mp4", [(28, 44, [49; 3]), (10, 40, [145; 3]), (12, 20, [66; 3])]),
+];
+
 #[test]
-#[cfg(feature = "av1")]
 fn the_colours_that_the_stream_names_are_used() {
-    // `ffmpeg -i av1_full_range.mp4 -frames:v 1 -sws_flags accurate_rnd+neighbor+full_chroma_int -pix_fmt rgb24
-    // -f rawvideo out.rgb`, bytes from `(row * 48 + column) * 3` on.
-    let video = VideoFile::open(&path("av1_full_range.mp4")).unwrap();
-    let frame = read(&video, [0]);
-    for (row, column, expected) in COLOURS {
-        let at = (row * 48 + column) * 3;
-        let found = &frame.rgb[at..at + 3];
-        let close = found.iter().zip(expected).all(|(found, expected)| found.abs_diff(expected) <= 2);
-        assert!(close, "({row}, {column}): {found:?} against {expected:?}");
+    for (name, colours) in COLOURS {
+        let frame = read(&VideoFile::open(&path(name)).unwrap(), [0]);
+        for (row, column, expected) in colours {
+            let at = (row * 48 + column) * 3;
+            let found = &frame.rgb[at..at + 3];
+            let close = found.iter().zip(expected).all(|(found, expected)| found.abs_diff(*expected) <= 2);
+            assert!(close, "{name} ({row}, {column}): {found:?} against {expected:?}");
+        }
     }
 }
 
-/// Row, column and FFmpeg's colour.
-#[cfg(feature = "av1")]
-const COLOURS: [(usize, usize, [u8; 3]); 3] =
-    [(28, 44, [0, 68, 66]), (10, 40, [174, 147, 93]), (12, 20, [78, 59, 0])];
+#[test]
+fn pictures_without_colour_are_grey() {
+    let video = VideoFile::open(&path("h264_grey.mp4")).unwrap();
+    let frames = read(&video, 0..6);
+    assert!(frames.rgb.as_chunks::<3>().0.iter().all(|[red, green, blue]| red == green && green == blue));
+}

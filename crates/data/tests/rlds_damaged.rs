@@ -94,6 +94,18 @@ fn a_file_that_shrinks_after_opening_is_an_error() {
 }
 
 #[test]
+#[cfg(unix)]
+fn a_shard_that_is_a_pipe_is_refused_and_not_waited_for() {
+    let (folder, file) = shard(&record(&example(&episode())));
+    std::fs::remove_file(&file).unwrap();
+    assert!(std::process::Command::new("mkfifo").arg(&file).status().unwrap().success());
+    let (send, receive) = std::sync::mpsc::channel();
+    std::thread::spawn(move || send.send(read_all(folder.path()).map(drop)));
+    let found = receive.recv_timeout(std::time::Duration::from_secs(20)).expect("it hangs");
+    assert!(matches!(found, Err(Error::Read { file: named, .. }) if named == file));
+}
+
+#[test]
 fn lists_that_do_not_match_the_steps_are_named() {
     let short = floats(&[0.0; 5]);
     let error = second(&episode_with("steps/action", short));

@@ -233,3 +233,18 @@ fn requests_that_make_no_sense_are_refused() {
     let error = Robomimic::open(folder.path(), &OpenOptions::default()).err().unwrap();
     assert!(matches!(error, Error::Hdf5 { .. }) && std::error::Error::source(&error).is_some(), "{error}");
 }
+
+#[test]
+fn of_several_damaged_files_the_first_is_named_on_any_number_of_threads() {
+    let folder = tempfile::tempdir().unwrap();
+    for number in 0..16 {
+        // The first takes longest to be refused.
+        let bytes = vec![7; if number == 0 { 1 << 20 } else { 0 }];
+        std::fs::write(folder.path().join(format!("{number:02}.hdf5")), bytes).unwrap();
+    }
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(8).build().unwrap();
+    for _ in 0..50 {
+        let error = pool.install(|| Robomimic::open(folder.path(), &OpenOptions::default())).err().unwrap();
+        assert!(error.to_string().contains("00.hdf5"), "{error}");
+    }
+}

@@ -276,17 +276,83 @@ fn a_file_that_vanishes_is_named() {
 
 #[test]
 #[cfg(unix)]
-fn links_do_not_lead_out_of_the_folder_or_in_circles() {
+fn links_to_files_are_followed_and_links_to_folders_are_not() {
     use std::os::unix::fs::symlink;
     let (inside, outside) = (three(), folder(&[("b.mp4", "b_frames.mp4")]));
     let folder = inside;
     symlink(outside.path().join("b.mp4"), folder.path().join("link.mp4")).unwrap();
     symlink(outside.path(), folder.path().join("elsewhere")).unwrap();
+    symlink(outside.path(), folder.path().join("folder.mp4")).unwrap();
+    symlink(outside.path().join("none.mp4"), folder.path().join("broken.mp4")).unwrap();
     symlink(folder.path(), folder.path().join("train/circle")).unwrap();
     symlink(folder.path().join("val/c.mov"), folder.path().join("train/z.mov")).unwrap();
     let videos = opened(&folder).unwrap();
-    assert_eq!(names(&videos), ["train/b.MP4", "train/deep/a.mp4", "train/z.mov", "val/c.mov"]);
+    let expected = ["link.mp4", "train/b.MP4", "train/deep/a.mp4", "train/z.mov", "val/c.mov"];
+    assert_eq!(names(&videos), expected);
+    let [(file, why)] = videos.skipped() else { panic!("{:?}", videos.skipped()) };
+    assert!(file.ends_with("broken.mp4"), "{file:?}: {why}");
     let videos = listed(&folder, "manifest.csv", "path\nval/c.mov\nlink.mp4\nelsewhere/b.mp4\n").unwrap();
-    assert_eq!(names(&videos), ["val/c.mov"]);
+    assert_eq!(names(&videos), ["val/c.mov", "link.mp4"]);
     assert!(videos.skipped().iter().all(|(_, why)| why.contains("link")), "{:?}", videos.skipped());
+
+    // The file that the user names.
+    let videos = Videos::open(&folder.path().join("link.mp4"), &OpenOptions::default()).unwrap();
+    assert_eq!((names(&videos), videos.episodes()[0].frames), (vec!["link.mp4"], 24));
+}
+
+/// The cache of a hub: the folder holds links with names, the content lies elsewhere without.
+#[test]
+#[cfg(unix)]
+fn a_folder_of_links_to_blobs_is_read() {
+    let cache = folder(&[("blobs/abc", "b_frames.mp4")]);
+    let snapshot = cache.path().join("snapshots/x");
+    std::fs::create_dir_all(&snapshot).unwrap();
+    std::os::unix::fs::symlink("../../blobs/abc", snapshot.join("film.mp4")).unwrap();
+    assert_eq!(detect(&snapshot).unwrap(), Format::Videos);
+    let videos = Videos::open(&snapshot, &OpenOptions::default()).unwrap();
+    assert_eq!(names(&videos), ["film.mp4"]);
+    let view = View { region: Region::FULL, height: 4, width: 4 };
+    assert_eq!(videos.read("video", &Stretch { episode: 0, frames: vec![23] }, &view).unwrap().count, 1);
+}
+
+#[test]
+fn a_bare_file_name_is_looked_for_here() {
+    // The other tests name whole paths, or one that is nowhere.
+    std::env::set_current_dir(DATA).unwrap();
+    let name = Path::new("b_frames.mp4");
+    assert_eq!(VideoFile::open(name).unwrap().frames(), 24);
+    let videos = Videos::open(name, &OpenOptions::default()).unwrap();
+    assert_eq!(names(&videos), ["b_frames.mp4"]);
+    assert!(videos.skipped().is_empty());
+}
+
+/// Calls `work` and fails if it takes as long as opening a pipe without a writer does.
+#[cfg(unix)]
+fn within_seconds<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
+    let (send, receive) = std::sync::mpsc::channel();
+    std::thread::spawn(move || send.send(work()));
+    receive.recv_timeout(std::time::Duration::from_secs(20)).expect("it hangs")
+}
+
+#[test]
+#[cfg(unix)]
+fn pipes_are_passed_over_or_refused_but_never_waited_for() {
+    let folder = three();
+    let pipe = |name: &str| {
+        let path = folder.path().join(name);
+        assert!(std::process::Command::new("mkfifo").arg(&path).status().unwrap().success());
+        path
+    };
+    let film = pipe("train/pipe.mp4");
+    std::os::unix::fs::symlink(&film, folder.path().join("train/link.mp4")).unwrap();
+    pipe("pipe.hdf5");
+    let root = folder.path().to_owned();
+    let videos =
+        within_seconds(move || (detect(&root).unwrap(), open(&root, &OpenOptions::default()).unwrap())).1;
+    assert_eq!((videos.format(), videos.episodes().len()), (Format::Videos, 3));
+    within_seconds(move || {
+        assert!(VideoFile::open(&film).is_err());
+        assert!(Videos::open(&film, &OpenOptions::default()).is_err());
+        assert!(open(&film, &OpenOptions::default()).is_err());
+    });
 }

@@ -18,13 +18,15 @@ pub(super) struct H264<'a> {
     decoder: Decoder,
     /// Units of a sample, with start codes.
     packet: Vec<u8>,
+    /// Chroma of pictures that have none.
+    neutral: Vec<u8>,
 }
 
 impl<'a> H264<'a> {
     pub(super) fn new(track: &'a Track, stream: &'a Avc, first: usize) -> Result<Self, Error> {
         let decoder = Decoder::with_api_config(OpenH264API::from_source(), DecoderConfig::new());
         let decoder = decoder.map_err(|source| refused(track, first, source))?;
-        Ok(Self { track, stream, decoder, packet: stream.parameters.clone() })
+        Ok(Self { track, stream, decoder, packet: stream.parameters.clone(), neutral: Vec::new() })
     }
 
     /// Appends the units of a sample to the packet, with start codes in place of the lengths.
@@ -57,20 +59,29 @@ impl Decode for H264<'_> {
         let options = DecodeOptions::new().flush_after_decode(Flush::NoFlush);
         let picture = self.decoder.decode_with_options(&self.packet, options);
         self.packet.clear();
+        let grey = self.stream.grey;
         match picture.map_err(|source| refused(self.track, number, source))? {
-            Some(picture) => show(planes(self.track, &picture)),
+            Some(picture) => show(planes(self.track, &picture, grey.then_some(&mut self.neutral))),
             None => Ok(()),
         }
     }
 
     fn finish(&mut self, last: usize, show: &mut Show<'_>) -> Result<(), Stop> {
         let delayed = self.decoder.flush_remaining().map_err(|source| refused(self.track, last, source))?;
-        delayed.iter().try_for_each(|picture| show(planes(self.track, picture)))
+        let grey = self.stream.grey;
+        delayed
+            .iter()
+            .try_for_each(|picture| show(planes(self.track, picture, grey.then_some(&mut self.neutral))))
     }
 }
 
-fn planes<'a>(track: &Track, picture: &'a DecodedYUV<'_>) -> Planes<'a> {
+/// The planes of a picture. Where it has luma alone the decoder leaves any chroma; `neutral` takes its place.
+fn planes<'a>(track: &Track, picture: &'a DecodedYUV<'_>, neutral: Option<&'a mut Vec<u8>>) -> Planes<'a> {
     let ((width, height), (luma, chroma, _)) = (picture.dimensions(), picture.strides());
-    let (y, u, v) = (picture.y(), picture.u(), picture.v());
+    let (y, mut u, mut v) = (picture.y(), picture.u(), picture.v());
+    if let Some(neutral) = neutral {
+        neutral.resize(chroma * height.div_ceil(2), 128);
+        (u, v) = (&*neutral, &*neutral);
+    }
     Planes { y, u, v, strides: (luma, chroma), height, width, colour: track.colour }
 }

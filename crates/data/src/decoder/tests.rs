@@ -57,9 +57,14 @@ fn differing(name: &str, pictures: usize) -> Vec<usize> {
 
 #[test]
 fn h264_pictures_equal_those_of_ffmpeg() {
-    for (name, pictures) in
-        [("h264_pyramid.mp4", 40), ("b_frames.mp4", 24), ("variable_rate.mp4", 12), ("one_frame.mp4", 1)]
-    {
+    for (name, pictures) in [
+        ("h264_pyramid.mp4", 40),
+        ("h264_grey.mp4", 6),
+        ("h264_full_range.mp4", 3),
+        ("b_frames.mp4", 24),
+        ("variable_rate.mp4", 12),
+        ("one_frame.mp4", 1),
+    ] {
         assert!(differing(name, pictures).is_empty(), "{name}");
     }
 }

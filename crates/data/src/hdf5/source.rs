@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 
 use hdf5_pure::{FormatError, ReadSeekSource, Source};
 
-use crate::Error;
+use crate::{Error, regular};
 
 /// Bytes that may be read beside twice the file's length. What the reader keeps of its tables is about three times
 /// what it reads of them.
@@ -32,7 +32,7 @@ pub(super) struct Metered {
 impl Metered {
     pub(super) fn open(file: &Path) -> Result<Self, Error> {
         let read = |source| Error::Read { file: file.to_owned(), source };
-        let handle = File::open(file).map_err(read)?;
+        let handle = regular::open(file).map_err(read)?;
         let inner = ReadSeekSource::new(handle).map_err(|source| read(std::io::Error::other(source)))?;
         let left = AtomicU64::new(ALLOWANCE.saturating_add(inner.len().saturating_mul(2)));
         Ok(Self { inner, left, names_follow: AtomicBool::new(false), longest_name: AtomicU64::new(0) })

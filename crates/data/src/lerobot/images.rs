@@ -9,6 +9,7 @@ use super::info::inside;
 use super::rows::Place;
 use super::table::Table;
 use super::{LeRobot, Part};
+use crate::collected::collected;
 use crate::dataset::{Camera, Decoded, Stretch};
 use crate::picture::{decode, most_bytes};
 use crate::{Error, View, resize};
@@ -71,7 +72,7 @@ impl Images<'_> {
             let views = found
                 .into_par_iter()
                 .map(|(wanted, blob)| Ok((wanted.place, self.view(table, wanted.at, blob)?)));
-            for ((stretch, place), rgb) in views.collect::<Result<Vec<_>, Error>>()? {
+            for ((stretch, place), rgb) in collected(views)? {
                 each(Decoded { stretch, place, rgb })?;
             }
         }

@@ -1,16 +1,15 @@
 //! JSON Lines: one value a line.
 
-use std::fs::File;
 use std::io::BufReader;
 use std::path::Path;
 
 use serde::de::DeserializeOwned;
 
-use crate::Error;
+use crate::{Error, regular};
 
 /// Reads at most `most` values of `file`.
 pub(super) fn read<T: DeserializeOwned>(file: &Path, most: usize) -> Result<Vec<T>, Error> {
-    let handle = File::open(file).map_err(|source| Error::Read { file: file.to_owned(), source })?;
+    let handle = regular::open(file).map_err(|source| Error::Read { file: file.to_owned(), source })?;
     let mut lines = Vec::new();
     for line in serde_json::Deserializer::from_reader(BufReader::new(handle)).into_iter() {
         if lines.len() == most {

@@ -1,6 +1,5 @@
 //! A parquet file as named columns, read one row group at a time.
 
-use std::fs::File;
 use std::ops::{Range, RangeInclusive};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -17,8 +16,8 @@ use parquet::file::statistics::Statistics;
 use parquet::schema::types::ColumnDescPtr;
 
 use super::pages::Pages;
-use crate::Error;
 use crate::guarded::guarded;
+use crate::{Error, regular};
 
 const MEND: &str = "copy the file again from the data set's source, or write the data set again";
 
@@ -51,7 +50,7 @@ impl Table {
             let mend = "the data set is incomplete, copy its meta and data folders again";
             return Err(Error::MissingFile { file: file.to_owned(), expected: "a parquet file", mend });
         }
-        let handle = File::open(file).map_err(|source| Error::Read { file: file.to_owned(), source })?;
+        let handle = regular::open(file).map_err(|source| Error::Read { file: file.to_owned(), source })?;
         let metadata = guarded(file, || Ok(ParquetMetaDataReader::new().parse_and_finish(&handle)))?;
         let metadata = metadata.map_err(|source| Error::Parquet { file: file.to_owned(), source })?;
         let properties = Arc::new(ReaderProperties::builder().build());
@@ -207,7 +206,7 @@ impl Table {
         group: usize,
         (leaf, column): (usize, ColumnDescPtr),
     ) -> Result<ColumnReader, Error> {
-        let handle = File::open(&self.file);
+        let handle = regular::open(&self.file);
         let handle = handle.map_err(|source| Error::Read { file: self.file.clone(), source })?;
         let pages = self.metadata.page_index_for_row_group(group);
         let group = self.metadata.row_group(group);

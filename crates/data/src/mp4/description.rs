@@ -1,5 +1,6 @@
 //! The description of a track's samples: codec, size and colour.
 
+use super::sps::Sps;
 use super::{MEND_FOREIGN, Tables, boxes, foreign};
 use crate::Error;
 use crate::planes::Colour;
@@ -18,6 +19,8 @@ pub(crate) struct Avc {
     pub(crate) prefix: usize,
     /// Sequence and picture parameter sets, with start codes.
     pub(crate) parameters: Vec<u8>,
+    /// Whether the pictures have luma alone.
+    pub(crate) grey: bool,
 }
 
 impl Codec {
@@ -41,8 +44,14 @@ impl Tables<'_> {
         let (codec, entry) = entry.ok_or_else(|| self.error("stsd", "no entry", "one"))?;
         // 78 bytes of fixed fields come before the boxes of a picture format.
         let extra = entry.get(78..).unwrap_or_default();
+        // Matrix and range that the stream names.
+        let mut named = None;
         let codec = match codec {
-            b"avc1" | b"avc3" => self.h264(self.find(extra, &["avcC"])?)?,
+            b"avc1" | b"avc3" => {
+                let (codec, colour) = self.h264(self.find(extra, &["avcC"])?)?;
+                named = colour;
+                codec
+            }
             b"av01" => self.av1(extra)?,
             b"hvc1" | b"hev1" => return Err(self.foreign("HEVC (H.265)")),
             b"vp08" => return Err(self.foreign("VP8")),
@@ -53,7 +62,10 @@ impl Tables<'_> {
         let (Some(height), Some(width)) = (number(26), number(24)) else {
             return Err(self.error("stsd", format!("{} bytes", entry.len()), "height and width"));
         };
-        let colour = boxes(extra).find(|(name, _)| *name == b"colr").and_then(|(_, colour)| tagged(colour));
+        let boxed = boxes(extra).find(|(name, _)| *name == b"colr");
+        let full = named.is_some_and(|(_, full)| full);
+        let boxed = boxed.and_then(|(_, content)| tagged(content, full));
+        let colour = boxed.or(named).map(|(matrix, full)| Colour::tagged(matrix, full));
         let colour = colour.unwrap_or(Colour::UNTAGGED);
         Ok(Description { size: (height.into(), width.into()), codec, colour })
     }
@@ -62,7 +74,8 @@ impl Tables<'_> {
         foreign(self.file, found, MEND_FOREIGN)
     }
 
-    fn h264(&self, config: &[u8]) -> Result<Codec, Error> {
+    /// The codec, and the matrix and range that the stream names.
+    fn h264(&self, config: &[u8]) -> Result<(Codec, Option<(u16, bool)>), Error> {
         match config.get(1) {
             Some(110) => return Err(self.foreign("H.264 High 10")),
             Some(122) => return Err(self.foreign("H.264 High 4:2:2")),
@@ -71,7 +84,7 @@ impl Tables<'_> {
         }
         let parsed = || {
             let prefix = (config.get(4)? & 3) as usize + 1;
-            let mut parameters = Vec::new();
+            let (mut parameters, mut sequences) = (Vec::new(), Vec::new());
             let mut rest = config.get(5..)?;
             for mask in [0x1f, 0xff] {
                 let (count, sets) = rest.split_first()?;
@@ -81,13 +94,28 @@ impl Tables<'_> {
                     let (set, after) = rest[2..].split_at_checked(size)?;
                     parameters.extend_from_slice(&[0, 0, 0, 1]);
                     parameters.extend_from_slice(set);
+                    if mask == 0x1f {
+                        sequences.push(set);
+                    }
                     rest = after;
                 }
             }
-            Some(Codec::H264(Avc { prefix, parameters }))
+            Some((prefix, parameters, sequences))
         };
         let found = || format!("{} bytes", config.len());
-        parsed().ok_or_else(|| self.error("avcC", found(), "complete parameter sets"))
+        let (prefix, parameters, sequences) =
+            parsed().ok_or_else(|| self.error("avcC", found(), "complete parameter sets"))?;
+        let (mut grey, mut colour) = (false, None);
+        for set in sequences {
+            let found = || format!("a sequence parameter set of {} bytes", set.len());
+            let set = Sps::parse(set).ok_or_else(|| self.error("avcC", found(), "one that can be read"))?;
+            if let Some(found) = set.foreign() {
+                return Err(self.foreign(found));
+            }
+            grey |= set.chroma == 0;
+            colour = colour.or(set.colour);
+        }
+        Ok((Codec::H264(Avc { prefix, parameters, grey }), colour))
     }
 
     #[cfg(feature = "av1")]
@@ -115,13 +143,14 @@ impl Tables<'_> {
     }
 }
 
-/// The colour in a box `colr`: in the form of mp4, or that of QuickTime, which knows no full range.
-fn tagged(content: &[u8]) -> Option<Colour> {
+/// Matrix and range in a box `colr`: in the form of mp4, or that of QuickTime, which does not tell whether the range is
+/// `full`.
+fn tagged(content: &[u8], full: bool) -> Option<(u16, bool)> {
     let (kind, rest) = content.split_first_chunk::<4>()?;
     let matrix = u16::from_be_bytes(*rest.get(4..)?.first_chunk()?);
     match kind {
-        b"nclx" => Some(Colour::tagged(matrix, rest.get(6)? & 0x80 != 0)),
-        b"nclc" => Some(Colour::tagged(matrix, false)),
+        b"nclx" => Some((matrix, rest.get(6)? & 0x80 != 0)),
+        b"nclc" => Some((matrix, full)),
         _ => None,
     }
 }

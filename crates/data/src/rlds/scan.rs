@@ -10,7 +10,7 @@ use super::example::{self, Fault};
 use super::layout::FLAGS;
 use super::record::{self, MEND};
 use super::tfrecord::{self, Span};
-use crate::Error;
+use crate::{Error, regular};
 
 /// Most steps of an episode: 38 hours at 30 a second.
 const FRAMES: usize = 1 << 22;
@@ -29,7 +29,7 @@ pub(super) struct Found {
 /// the lengths are compared, those of the data are not.
 pub(super) fn shard(file: &Path, texts: &[String]) -> Result<Vec<Found>, Error> {
     let failed = |source| Error::Read { file: file.to_owned(), source };
-    let handle = File::open(file).map_err(failed)?;
+    let handle = regular::open(file).map_err(failed)?;
     let size = handle.metadata().map_err(failed)?.len();
     // Small: what is between two heads is mostly pictures, and a buffer of them would be read for nothing.
     let mut source = BufReader::with_capacity(1024, handle);

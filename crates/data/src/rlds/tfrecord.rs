@@ -1,10 +1,9 @@
 //! TFRecord: length (u64), its checksum (u32), data, their checksum (u32), all little endian; then the next record.
 
-use std::fs::File;
 use std::io::{BufRead, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
-use crate::Error;
+use crate::{Error, regular};
 
 /// Largest record that is read: 2 GiB, beyond which protobuf has no message.
 const LARGEST: u64 = 1 << 31;
@@ -74,7 +73,7 @@ pub(super) fn next(
 /// The data of a record that [`next`] found. Both checksums are compared.
 pub(super) fn read(file: &Path, span: Span) -> Result<Vec<u8>, Error> {
     let failed = |source| Error::Read { file: file.to_owned(), source };
-    let mut source = File::open(file).map_err(failed)?;
+    let mut source = regular::open(file).map_err(failed)?;
     let size = source.metadata().map_err(failed)?.len();
     // Nothing is allocated for bytes that are no longer there.
     if span.end() > size {

@@ -1,13 +1,12 @@
 //! The head of a safetensors file: where its tensors lie.
 
-use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use safetensors::Dtype;
 use safetensors::tensor::Metadata;
 
-use crate::Error;
+use crate::{Error, regular};
 
 /// Largest head that is read: 64 MiB, for some 600,000 tensors.
 pub(super) const LARGEST: u64 = 64 << 20;
@@ -30,7 +29,7 @@ impl Header {
             return Err(Error::MissingFile { file: file.to_owned(), expected: "a shard", mend });
         }
         let failed = |source| Error::Read { file: file.to_owned(), source };
-        let mut source = File::open(file).map_err(failed)?;
+        let mut source = regular::open(file).map_err(failed)?;
         let size = source.metadata().map_err(failed)?.len();
         if size != bytes || size < 8 {
             return Err(error(file, "size", format!("{size} bytes"), format!("{bytes} bytes")));

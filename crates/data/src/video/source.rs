@@ -1,16 +1,15 @@
 //! Where a video's pictures come from: a track decoded here, or the program `ffmpeg`.
 
-use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
 use std::ops::Range;
 use std::path::Path;
 
 use super::Keep;
-use crate::Error;
 use crate::decoder::{self, Stop};
 #[cfg(feature = "ffmpeg")]
 use crate::ffmpeg::Film;
 use crate::mp4::{Sample, Track};
+use crate::{Error, regular};
 
 /// A file whose tables have been read.
 pub(super) enum Source {
@@ -77,7 +76,7 @@ impl Source {
 
 fn decode(track: &Track, range: Range<usize>, keep: &mut Keep<'_>) -> Result<(), Stop> {
     let unreadable = |source| Error::Read { file: track.file.clone(), source };
-    let mut file = File::open(&track.file).map_err(unreadable)?;
+    let mut file = regular::open(&track.file).map_err(unreadable)?;
     let mut decoder = decoder::start(track, range.start)?;
     for number in range.clone() {
         let Sample { offset, size, .. } = track.samples[number];

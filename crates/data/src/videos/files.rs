@@ -2,7 +2,7 @@
 
 use std::path::{Component, Path, PathBuf};
 
-use crate::Error;
+use crate::{Error, regular};
 
 /// Endings of video files, in lower case.
 pub(super) const EXTENSIONS: [&str; 6] = ["mp4", "mov", "m4v", "webm", "mkv", "avi"];
@@ -22,10 +22,10 @@ pub(super) fn is_video(file: &Path) -> bool {
 
 /// The video files below `root`, at most `limit`, as paths inside it, in the order of their names.
 ///
-/// Links to folders are not followed, links to files only if they stay below `root`: a link cannot lead in a circle or
-/// out of the data set.
+/// Links to folders are not followed: none can lead in a circle. Links to files are, wherever they lead, as in the
+/// cache of a hub. Pipes and devices are passed over. A link that leads nowhere is
+/// listed, so that its reader names it.
 pub(super) fn list(root: &Path, limit: usize) -> Result<Vec<PathBuf>, Error> {
-    let home = root.canonicalize().map_err(|source| Error::Read { file: root.to_owned(), source })?;
     let mut found = Vec::new();
     let mut seen = 0;
     // Folders still to be read; the last comes first.
@@ -52,13 +52,8 @@ pub(super) fn list(root: &Path, limit: usize) -> Result<Vec<PathBuf>, Error> {
                 if depth < DEEPEST {
                     folders.push((path, depth + 1));
                 }
-            } else if is_video(&path) {
-                let target = || entry.path().canonicalize();
-                let inside = kind.is_file()
-                    || target().is_ok_and(|target| target.starts_with(&home) && target.is_file());
-                if inside {
-                    found.push(path);
-                }
+            } else if is_video(&path) && !regular::is_other(&entry.path()) {
+                found.push(path);
             }
         }
         if found.len() >= limit {
