@@ -32,7 +32,8 @@ impl Run {
     /// What a list leaves of these runs.
     ///
     /// # Errors
-    /// A list that names an episode otherwise than the data set does: it was made for another one.
+    /// A list that names an episode otherwise than the data set does, or frames that it does not have: it was made for
+    /// another one.
     pub fn without(
         runs: Vec<Self>,
         dataset: &dyn Dataset,
@@ -46,6 +47,14 @@ impl Run {
             let expected =
                 format!("`{}`, as in {}", name(entry.episode).unwrap_or("none"), dataset.root().display());
             return Err(Error::setting("exclusion list", found, expected));
+        }
+        for entry in &exclusions.episodes {
+            let frames = all[entry.episode].frames;
+            if let Some(past) = entry.frames.as_ref().filter(|named| named.end > frames) {
+                let found = format!("frames {past:?} of episode {} called `{}`", entry.episode, entry.name);
+                let expected = format!("frames below {frames}, as in {}", dataset.root().display());
+                return Err(Error::setting("exclusion list", found, expected));
+            }
         }
         let mut kept = Vec::with_capacity(runs.len());
         for Self { episode, frames } in runs {

@@ -95,6 +95,9 @@ fn what_a_list_excludes_is_cut_out_of_runs() {
     assert_eq!(kept, expected.map(|(episode, frames)| Run { episode, frames }));
 
     let other = Exclusions { episodes: vec![exclude(1, "demo_1", None)] };
-    let error = Run::without(runs, &dataset, &other).unwrap_err();
+    let error = Run::without(runs.clone(), &dataset, &other).unwrap_err();
     assert!(error.to_string().contains("demo_1") && error.to_string().contains("episode 1"), "{error}");
+    let longer = Exclusions { episodes: vec![exclude(1, "episode 1", Some(8..11))] };
+    let error = Run::without(runs, &dataset, &longer).unwrap_err();
+    assert!(error.to_string().contains("8..11") && error.to_string().contains("below 10"), "{error}");
 }

@@ -154,6 +154,21 @@ fn a_folder_without_its_list_is_unfinished_and_can_be_written_again() {
 }
 
 #[test]
+fn a_folder_with_other_files_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    for name in [".shard-00002.safetensors.partial", ".shards.json.partial", "shard-00001.safetensors"] {
+        std::fs::write(folder.path().join(name), "begun").unwrap();
+        assert!(ShardWriter::create(folder.path(), &layout()).is_ok(), "{name}");
+    }
+    for name in ["shard-1.safetensors", "notes.txt", ".shard-00000.safetensors"] {
+        std::fs::write(folder.path().join(name), "other").unwrap();
+        let error = ShardWriter::create(folder.path(), &layout()).err().unwrap().to_string();
+        assert!(error.contains(name), "{error}");
+        std::fs::remove_file(folder.path().join(name)).unwrap();
+    }
+}
+
+#[test]
 fn episodes_that_do_not_fit_are_refused_and_the_writer_goes_on() {
     let folder = tempfile::tempdir().unwrap();
     let mut writer = ShardWriter::create(folder.path(), &layout()).unwrap();

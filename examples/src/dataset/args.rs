@@ -36,6 +36,12 @@ pub enum Command {
     /// Every frame is kept, in every camera. Where no actions are stored --fps may choose another rate, by nearest times.
     /// Splits go along; a list from `validate --repair` cuts episodes apart where frames are left out.
     ///
+    /// LeRobot has one rate and no other times. Frames at irregular times are sampled by nearest times where there are no
+    /// actions; with actions, episodes are cut at gaps, and other irregular times are refused.
+    ///
+    /// An episode in shards is in memory as a whole: one with more than 4 GiB of pictures is refused. Make the pictures
+    /// smaller with --side, or fewer with --fps.
+    ///
     /// Examples:
     ///   dataset convert path/to/dataset --out out/lerobot                     videos (H.264)
     ///   dataset convert demos.hdf5 --rate 20 --png --out out/lerobot          pictures kept exactly

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
-use cola_data::{Camera, Dataset, OpenOptions};
+use cola_data::{Camera, Dataset, Format, OpenOptions};
 use cola_report::Progress;
 
 use crate::dataset::args::DatasetArgs;
@@ -40,12 +40,16 @@ impl Source {
             action: args.action.clone(),
         };
         let dataset = cola_data::open(&path, &options)?;
+        let format = dataset.format();
+        if let (Some(rate), Format::LeRobot | Format::Videos | Format::Shards) = (args.rate, format) {
+            println!("--rate {rate} is ignored: a {format} dataset tells its rate itself");
+        }
         let episodes = match &args.split {
             Some(split) => dataset.split(split)?,
             None => (0..dataset.episodes().len()).collect(),
         };
         if episodes.is_empty() {
-            bail!("{}: a {} dataset without episodes; check the path", path.display(), dataset.format());
+            bail!("{}: a {} dataset without episodes; check the path", path.display(), format);
         }
         let cameras = match &args.camera {
             Some(key) => vec![dataset.camera(Some(key))?.clone()],

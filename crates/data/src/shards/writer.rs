@@ -88,7 +88,8 @@ impl ShardWriter {
     /// Begins a set of shards in the folder `root`, which is made if it is not there.
     ///
     /// # Errors
-    /// A layout that makes no sense; a folder that holds a finished set or cannot be written to.
+    /// A layout that makes no sense; a folder that holds a finished set, or anything but the shards of an unfinished one,
+    /// or cannot be written to.
     pub fn create(root: &Path, layout: &ShardLayout) -> Result<Self, Error> {
         let camera = |camera: &Camera| CameraEntry { key: camera.key.clone(), size: camera.size };
         let index = Index {
@@ -108,7 +109,16 @@ impl ShardWriter {
             let expected = "a folder without shards.json: a finished set is not overwritten";
             return Err(Error::setting("folder", file.display(), expected));
         }
-        std::fs::create_dir_all(root).map_err(|source| Error::Write { file: root.to_owned(), source })?;
+        let failed = |source| Error::Write { file: root.to_owned(), source };
+        std::fs::create_dir_all(root).map_err(failed)?;
+        for entry in std::fs::read_dir(root).map_err(failed)? {
+            let name = entry.map_err(failed)?.file_name();
+            if !name.to_str().is_some_and(unfinished) {
+                let found = format!("{}, which holds {name:?}", root.display());
+                let expected = "a folder that is empty, not there yet, or holds shards of an unfinished set";
+                return Err(Error::setting("folder", found, expected));
+            }
+        }
         Ok(Self { root: root.to_owned(), layout: layout.clone(), index, pending: Vec::new(), bytes: 0 })
     }
 
@@ -224,6 +234,14 @@ impl Write for Summed {
     fn flush(&mut self) -> IoResult<()> {
         self.target.flush()
     }
+}
+
+/// Whether a writer that did not end leaves a file of this name: a shard, or what [`AtomicFile`] has not renamed yet.
+fn unfinished(name: &str) -> bool {
+    let begun = name.strip_prefix('.').and_then(|name| name.strip_suffix(".partial"));
+    let number = |name: &str| name.strip_prefix("shard-")?.strip_suffix(".safetensors")?.parse().ok();
+    begun == Some(FILE)
+        || number(begun.unwrap_or(name)).is_some_and(|number| begun.unwrap_or(name) == shard_name(number))
 }
 
 /// Bytes of an episode's tensors.
