@@ -90,8 +90,18 @@ fn episodes_with_actions_are_cut_at_gaps() {
 }
 
 #[test]
+fn a_clock_that_trembles_is_made_even() {
+    let root = tempfile::tempdir().expect("a folder");
+    let uneven = episode("demo", vec![0.0, 0.12, 0.2, 0.31, 0.4], vec![0.5; 5]);
+    let told = succeeds(&convert(root.path(), &[uneven], &[], &["--png"]));
+    assert!(told.contains("1 episodes have uneven times") && told.contains("more than 0.020 s"), "{told}");
+    let times = &lerobot(root.path()).rows(&[0]).expect("rows")[0].times;
+    assert!(times.iter().zip(even(5)).all(|(found, even)| (found - even).abs() < 1e-6), "{times:?}");
+}
+
+#[test]
 fn actions_at_times_that_are_not_those_of_the_rate_are_refused() {
-    for times in [vec![0.0, 0.1, 0.15, 0.3], (0..8).map(|frame| frame as f64 * 0.2).collect()] {
+    for times in [vec![0.0, 0.1, 0.13, 0.2, 0.3], (0..8).map(|frame| frame as f64 * 0.2).collect()] {
         let root = tempfile::tempdir().expect("a folder");
         let actions = vec![0.5; times.len()];
         let output = convert(root.path(), &[episode("demo", times, actions)], &[], &[]);

@@ -37,6 +37,9 @@ pub(super) struct Plan<'a> {
     sampled: usize,
     /// Gaps in time at which runs were cut.
     cuts: usize,
+    /// Episodes with actions whose times are not quite those of their rate, and the furthest that a frame is moved, seconds.
+    evened: usize,
+    furthest: f64,
 }
 
 impl<'a> Plan<'a> {
@@ -68,6 +71,8 @@ impl<'a> Plan<'a> {
             to: args.to,
             sampled: 0,
             cuts: 0,
+            evened: 0,
+            furthest: 0.0,
         };
         for (split, episodes) in parts(source)? {
             let start = plan.pieces.len();
@@ -171,7 +176,7 @@ impl<'a> Plan<'a> {
         let parts = times::parts(times, fps);
         for part in &parts {
             let within = &times[part.clone()];
-            if let Some(frame) = times::misfit(within, fps) {
+            if let Some(frame) = times::another_rate(within, fps) {
                 bail!(
                     "{name}: frame {} is at {:.4} s, where {fps} frames per second put it at {:.4} s; its actions belong \
                      to its own frames, so that it cannot be sampled: correct the rate that the dataset tells (`fps` in \
@@ -180,6 +185,14 @@ impl<'a> Plan<'a> {
                     within[frame],
                     within[0] + frame as f64 / fps
                 );
+            }
+        }
+        // Clocks of robots tremble; what is stored at one rate stands at that rate's times.
+        for part in &parts {
+            let within = &times[part.clone()];
+            if times::misfit(within, fps).is_some() {
+                self.evened += 1;
+                self.furthest = self.furthest.max(times::furthest(within, fps));
             }
         }
         self.cuts += parts.len() - 1;
@@ -234,6 +247,12 @@ impl<'a> Plan<'a> {
         }
         if self.cuts > 0 {
             println!("{} gaps in time: episodes are cut there", self.cuts);
+        }
+        if self.evened > 0 {
+            println!(
+                "{} episodes have uneven times: they are written at an even rate, no frame moves by more than {:.3} s",
+                self.evened, self.furthest
+            );
         }
         let texts = |piece: &&Piece| self.dataset.episodes()[piece.episode].texts.len() > 1;
         let several = self.pieces.iter().filter(texts).count();

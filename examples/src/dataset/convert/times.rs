@@ -23,6 +23,24 @@ pub(super) fn misfit(times: &[f64], fps: f64) -> Option<usize> {
     })
 }
 
+/// The first frame at which times are not merely uneven but those of another rate: a step of less than half a frame or more
+/// than one and a half, or all of them together longer or shorter than the rate makes them by more than a fiftieth.
+pub(super) fn another_rate(times: &[f64], fps: f64) -> Option<usize> {
+    let (first, last) = (times.first()?, times.last()?);
+    let step =
+        (1..times.len()).find(|&frame| !(0.5..=GAP).contains(&((times[frame] - times[frame - 1]) * fps)));
+    let steps = (times.len() - 1) as f64;
+    let whole = ((last - first) * fps - steps).abs() > (0.02 * steps).max(DRIFT);
+    step.or_else(|| if whole { misfit(times, fps) } else { None })
+}
+
+/// Furthest that a frame is from where the rate puts it, seconds.
+pub(super) fn furthest(times: &[f64], fps: f64) -> f64 {
+    let first = times.first().copied().unwrap_or(0.0);
+    let away = |(frame, time): (usize, &f64)| (time - first - frame as f64 / fps).abs();
+    times.iter().enumerate().map(away).fold(0.0, f64::max)
+}
+
 /// Parts between gaps. One part where most steps are gaps: then it is the rate that is wrong.
 pub(super) fn parts(times: &[f64], fps: f64) -> Vec<Range<usize>> {
     let gap = |frame: &usize| (times[*frame] - times[*frame - 1]) * fps > GAP;
