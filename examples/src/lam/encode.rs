@@ -207,7 +207,8 @@ fn encode_dataset(model: &Model, args: &EncodeArgs, dataset: &dyn Dataset) -> Re
                     episode: number,
                     first: 0,
                     frames: &frames,
-                    times: &|frame| rows.times[frame],
+                    // Many formats store times in 32 bits, whose last digits mean nothing.
+                    times: &|frame| (rows.times[frame] * 1e6).round() / 1e6,
                 };
                 export.write(&actions, &place)?;
             }
