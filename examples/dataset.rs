@@ -36,6 +36,7 @@ struct Cli {
 }
 
 fn main() -> Result<ExitCode> {
+    leave_quietly();
     match Cli::parse().command {
         Command::Inspect(args) => inspect::run(&args)?,
         Command::Validate(args) => {
@@ -48,4 +49,15 @@ fn main() -> Result<ExitCode> {
         Command::Encode(args) => encode::run(&args)?,
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Whoever reads the output may have seen enough (`| head`): no fault of this program, and no reason to panic.
+fn leave_quietly() {
+    let usual = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        if panic.payload().downcast_ref::<String>().is_some_and(|words| words.contains("Broken pipe")) {
+            std::process::exit(0);
+        }
+        usual(panic);
+    }));
 }

@@ -3,7 +3,7 @@
 mod support;
 
 use std::path::{Path, PathBuf};
-use std::process::Output;
+use std::process::{Output, Stdio};
 
 use candle_core::{DType, Device, Tensor};
 use cola_coevolve::checkpoint;
@@ -301,4 +301,16 @@ fn tensors(out: &str) -> std::collections::BTreeMap<String, Tensor> {
 
 fn values(tensor: &Tensor) -> Vec<f32> {
     tensor.flatten_all().and_then(|flat| flat.to_dtype(DType::F32)?.to_vec1()).expect("values")
+}
+
+#[test]
+fn a_reader_that_has_seen_enough_is_no_fault() {
+    let root = tempfile::tempdir().expect("a folder");
+    let mut command = program("dataset");
+    command.args(["inspect", PUSHT, "--out", &path(root.path(), "out")]);
+    let mut child =
+        command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the program starts");
+    drop(child.stdout.take());
+    let output = child.wait_with_output().expect("an end");
+    assert_eq!((output.status.code(), String::from_utf8_lossy(&output.stderr).as_ref()), (Some(0), ""));
 }
