@@ -13,8 +13,10 @@ use crate::Error;
 use crate::config::ExperimentConfig;
 use crate::health::Health;
 use crate::optim::{AdamW, Moments};
+use crate::run::Run;
 use crate::stored_lam::{check_version, write_version};
 use crate::system::SystemParams;
+use crate::window::Window;
 
 /// Version of `state.json`.
 const FORMAT: u32 = 1;
@@ -34,17 +36,26 @@ pub struct State {
     /// The window of codes and how long each warning has held; older checkpoints have none.
     #[serde(default)]
     pub(crate) health: Option<Health>,
+    /// What the next record will tell of the steps since the last one; older checkpoints are at records and have none.
+    #[serde(default)]
+    pub(crate) window: Option<Window>,
     /// The latent action model came from another run.
     #[serde(default)]
     pub lam_given: bool,
 }
 
 impl State {
-    /// The state after `step` steps; [`save`] fills in what follows from the parameters.
-    pub(crate) fn new(step: u64, restart: &CodeRestart, health: &Health, lam_given: bool) -> Self {
-        let (restart, health) = (restart.clone(), Some(health.clone()));
-        let updates = BTreeMap::new();
-        Self { format: FORMAT, step, updates, restart, health, lam_given }
+    /// Where a run stands; [`save`] fills in what follows from the optimizer.
+    pub(crate) fn of(run: &Run) -> Self {
+        Self {
+            format: FORMAT,
+            step: run.step,
+            updates: BTreeMap::new(),
+            restart: run.restart.clone(),
+            health: Some(run.health.clone()),
+            window: Some(run.window.clone()),
+            lam_given: run.lam_given,
+        }
     }
 }
 
@@ -161,6 +172,10 @@ pub(crate) fn load(
     if state.health.as_ref().is_some_and(|health| !health.fits(&config.lam)) {
         let expected = format!("codes of {} positions, {} entries", config.lam.tokens, config.lam.codes);
         return Err(wrong("health.stretches", "codes of another codebook".into(), expected));
+    }
+    if state.window.as_ref().is_some_and(|window| !window.fits(&config.lam)) {
+        let expected = format!("codes of {} positions, {} entries", config.lam.tokens, config.lam.codes);
+        return Err(wrong("window.usage", "codes of another codebook".into(), expected));
     }
     params.load(folder)?;
     check_version(folder, &codebook_version(&config.lam, &params.lam)?)?;

@@ -149,6 +149,9 @@ pub struct ScheduleConfig {
     pub keep: usize,
     /// Action sensitivity on held-out clips; a multiple of `log_every`, 0 switches it off.
     pub sensitivity_every: u64,
+    /// Scores and pictures of held-out clips during training; a multiple of `log_every`, 0 leaves them to the end.
+    #[serde(default)]
+    pub evaluate_every: u64,
 }
 
 /// What is measured on held-out clips.

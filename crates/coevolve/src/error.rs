@@ -64,6 +64,14 @@ pub enum Error {
         /// Its value.
         value: f64,
     },
+    /// The run was asked to stop, see [`Run::stop_when`](crate::Run::stop_when); nothing is wrong.
+    #[error("stopped after step {step} as asked; everything is saved in {}, --resume goes on", folder.display())]
+    Stopped {
+        /// Steps done.
+        step: u64,
+        /// The checkpoint.
+        folder: PathBuf,
+    },
     /// A collapsed codebook, in a run that was told to stop over it; the checkpoint holds the last step.
     #[error(
         "phase {phase}, step {step}: {warning}; {advice}; the checkpoint {} holds this step, --resume without --stop-on-collapse goes on", folder.display()

@@ -40,6 +40,7 @@ mod learner;
 mod observe;
 mod optim;
 mod plan;
+mod run;
 mod step;
 mod stored_lam;
 mod study;
@@ -56,6 +57,7 @@ pub use health::{HealthConfig, Warning};
 pub use observe::{Observer, Record};
 pub use optim::{AdamW, OptimizerConfig, Update, WarmupRule};
 pub use plan::{Phase, PhaseKind, Plan, PlanError, Trains};
+pub use run::Run;
 pub use step::{Key, Step, lam_step, world_step};
 pub use stored_lam::StoredLam;
 pub use study::adapter::{
@@ -71,4 +73,3 @@ pub use study::{
     forward_sensitivity, sensitivity,
 };
 pub use system::{System, SystemParams};
-pub use train::Run;

@@ -3,12 +3,13 @@
 use std::path::Path;
 
 use cola_data::{Failure, Stall};
-use cola_lam::UsageReport;
+use cola_lam::{CodebookUsage, UsageReport};
 use serde::{Deserialize, Serialize};
 
 use crate::Error;
 use crate::health::Warning;
 use crate::plan::Phase;
+use crate::system::System;
 
 /// Means over the steps since the last record, and the state after the last of them. A pure function of the run: it
 /// holds no wall-clock time, so a resumed run writes the same records.
@@ -82,6 +83,25 @@ pub trait Observer {
     /// The observer's own; they stop the run.
     fn on_record(&mut self, record: &Record) -> Result<(), Error> {
         let _ = record;
+        Ok(())
+    }
+
+    /// The codes of the record that was just told, over the last `health.window` steps: the histograms behind its figures.
+    ///
+    /// # Errors
+    /// The observer's own; they stop the run.
+    fn on_codes(&mut self, step: u64, usage: &CodebookUsage) -> Result<(), Error> {
+        let _ = (step, usage);
+        Ok(())
+    }
+
+    /// An evaluation is due, see `schedule.evaluate_every`: after `step` steps of the run, with the modules over frozen
+    /// parameters. The library measures nothing here; whoever wants scores and pictures does.
+    ///
+    /// # Errors
+    /// The observer's own; they stop the run.
+    fn on_evaluation(&mut self, phase: &Phase, step: u64, system: &System) -> Result<(), Error> {
+        let _ = (phase, step, system);
         Ok(())
     }
 

@@ -2,159 +2,28 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
-use candle_core::{DType, Device, Tensor};
+use candle_core::DType;
 use cola_data::{Batch, ClipSource, Feeder, Loader};
-use cola_lam::{CodeRestart, UsageReport};
+use cola_lam::UsageReport;
 
 use crate::Error;
 use crate::checkpoint::{self, State};
 use crate::codebook;
-use crate::config::{ExperimentConfig, FIRST_BATCHES};
-use crate::health::{Health, Warning};
+use crate::config::ExperimentConfig;
+use crate::health::Warning;
 use crate::idm_gradient;
 use crate::learner::{Learner, learners};
 use crate::observe::{Observer, Record, tell};
-use crate::optim::{AdamW, Update};
+use crate::optim::Update;
 use crate::plan::{Phase, PhaseKind, Trains};
+use crate::run::Run;
 use crate::step::{Key, Step, lam_step, world_step};
-use crate::stored_lam::StoredLam;
 use crate::study::{HeldOut, sensitivity};
-use crate::system::{System, SystemParams};
-use crate::window::Window;
-
-/// A run: configuration, parameters, optimizer and position. Everything else is a pure function of these.
-pub struct Run {
-    config: ExperimentConfig,
-    params: SystemParams,
-    optimizer: AdamW,
-    restart: CodeRestart,
-    health: Health,
-    /// The latent action model came from elsewhere: its codes are not set anew.
-    lam_given: bool,
-    stop_on_collapse: bool,
-    step: u64,
-    device: Device,
-}
+use crate::system::System;
 
 impl Run {
-    /// At step 0 with fresh parameters.
-    ///
-    /// # Errors
-    /// A configuration that [`ExperimentConfig::check`] refuses, the device's.
-    pub fn new(config: &ExperimentConfig, device: &Device) -> Result<Self, Error> {
-        config.check()?;
-        Ok(Self {
-            params: SystemParams::new(config, device)?,
-            optimizer: AdamW::new(&config.optimizer),
-            restart: CodeRestart::new(config.lam.codes, config.remedies.restart_after),
-            health: Health::new(&config.health),
-            lam_given: false,
-            stop_on_collapse: false,
-            step: 0,
-            device: device.clone(),
-            config: config.clone(),
-        })
-    }
-
-    /// At the newest complete checkpoint below `root`, under its stored configuration.
-    ///
-    /// # Errors
-    /// [`Error::NoCheckpoint`], or what is wrong with the checkpoint.
-    pub fn resume(root: &Path, device: &Device) -> Result<Self, Error> {
-        let Some(newest) = checkpoint::list(root).pop() else {
-            return Err(Error::NoCheckpoint { folder: root.to_path_buf() });
-        };
-        Self::open(&newest, device)
-    }
-
-    /// At one checkpoint folder.
-    ///
-    /// # Errors
-    /// What is wrong with the checkpoint.
-    pub fn open(folder: &Path, device: &Device) -> Result<Self, Error> {
-        let mut run = Self::new(&checkpoint::config(folder)?, device)?;
-        let state = checkpoint::load(folder, &run.config, &run.params, &mut run.optimizer, device)?;
-        run.step = state.step;
-        run.restart = state.restart;
-        run.lam_given = state.lam_given;
-        if let Some(health) = state.health {
-            run.health = health;
-        }
-        Ok(run)
-    }
-
-    /// Starts from the inverse dynamics model and codebook of another run's checkpoint: weights only, no moments (the
-    /// "pre-trained IDM" curves of the paper's figure 2, or the second stage of the two-stage baseline on its own). Only
-    /// before the first step.
-    ///
-    /// # Errors
-    /// A checkpoint that cannot be read, or whose model is another one: the message names the fields.
-    pub fn load_lam(&mut self, folder: &Path) -> Result<(), Error> {
-        if self.step > 0 {
-            let reason = format!("step {} is done; a run takes a model over before its first", self.step);
-            return Err(Error::Config { origin: folder.display().to_string(), reason });
-        }
-        StoredLam::check_fit(folder, &self.config)?;
-        StoredLam::open(folder, &self.device)?.copy_to(&self.params.lam)?;
-        self.lam_given = true;
-        Ok(())
-    }
-
-    /// Whether training ends with [`Error::Collapsed`] once a collapse has been reported and `health.grace` steps with
-    /// latent actions, or half of the plan's, are past; after a checkpoint. Off at first, also in a resumed run.
-    pub fn stop_on_collapse(&mut self, stop: bool) {
-        self.stop_on_collapse = stop;
-    }
-
-    /// The configuration.
-    pub fn config(&self) -> &ExperimentConfig {
-        &self.config
-    }
-
-    /// The parameters.
-    pub fn params(&self) -> &SystemParams {
-        &self.params
-    }
-
-    /// Optimizer steps done.
-    pub fn step(&self) -> u64 {
-        self.step
-    }
-
-    /// Updates of a variable so far, e.g. `action.out.weight`; 0 for one that never learned or does not exist.
-    pub fn updates(&self, name: &str) -> u64 {
-        self.optimizer.steps(name)
-    }
-
-    /// Whether the plan is done.
-    pub fn is_finished(&self) -> bool {
-        self.config.plan.locate(self.step).is_none()
-    }
-
-    /// The modules over frozen parameters, for evaluation.
-    ///
-    /// # Errors
-    /// Tensor arithmetic.
-    pub fn system(&self) -> Result<System, Error> {
-        Ok(System::enter(&self.params, &self.config, Trains::default())?)
-    }
-
-    /// Sets the codec's shift and scale from the first batches. Only before a generator is pre-trained.
-    ///
-    /// # Errors
-    /// The source's.
-    pub fn fit_codec(&self, source: &Arc<dyn ClipSource>) -> Result<(), Error> {
-        let loader = Loader::new(source.clone(), self.config.loader(), self.config.seed)?;
-        let views = (0..FIRST_BATCHES)
-            .map(|step| Ok(loader.batch(step, true, &self.device)?.world_view))
-            .collect::<Result<Vec<Tensor>, Error>>()?;
-        let (shift, scale) = cola_dit_world::SpaceToDepth::fit(&self.config.codec, &Tensor::cat(&views, 0)?)?;
-        self.params.codec.set("shift", &shift)?;
-        self.params.codec.set("scale", &scale)?;
-        Ok(())
-    }
-
     /// Trains to the end of the plan. Checkpoints go below `checkpoints`; `held_out` is for the sensitivity curve.
     ///
     /// # Errors
@@ -174,7 +43,6 @@ impl Run {
         let crops = move |step| plan.locate(step).is_some_and(|(index, _)| plan.phases()[index].kind.crops());
         let mut feeder =
             Feeder::start(loader.clone(), self.step..config.plan.steps(), crops, config.feeder())?;
-        let mut window = Window::new(&config.lam);
         let mut entered: Option<(usize, Trains, System, Vec<Learner>)> = None;
         while let Some((index, within)) = config.plan.locate(self.step) {
             let phase = config.plan.phases()[index];
@@ -197,14 +65,13 @@ impl Run {
             let Some((_, _, system, learners)) = &entered else { continue };
 
             let Some(batch) = feeder.next(&self.device)? else { break };
-            let loss = self.one_step(&phase, within, system, learners, &batch, &mut window)?;
+            let loss = self.one_step(&phase, within, system, learners, &batch)?;
             self.step += 1;
             tell(observers, |observer| observer.on_step(&phase, within + 1, loss))?;
 
             let mut collapse = None;
             if self.record_follows(self.step, &phase, within) {
-                let record = self.record(&phase, within, &mut window, system, held_out)?;
-                tell(observers, |observer| observer.on_record(&record))?;
+                let record = self.record(&phase, within, system, held_out, observers)?;
                 if self.stop_on_collapse
                     && self.health.may_stop(&config.health, config.plan.steps_with_actions())
                 {
@@ -212,12 +79,22 @@ impl Run {
                 }
             }
             let phase_ends = within + 1 == phase.steps;
+            let every = schedule.evaluate_every;
+            if every > 0 && self.step.is_multiple_of(every) {
+                let frozen = self.system()?;
+                tell(observers, |observer| observer.on_evaluation(&phase, self.step, &frozen))?;
+            }
             if phase_ends {
                 let (stall, failures) = (feeder.take_stall(), loader.failures());
                 tell(observers, |observer| observer.on_phase_end(&phase, &stall, &failures))?;
             }
-            if self.step.is_multiple_of(schedule.checkpoint_every) || phase_ends || collapse.is_some() {
-                let state = State::new(self.step, &self.restart, &self.health, self.lam_given);
+            let asked = self.stop.load(Ordering::Relaxed);
+            if self.step.is_multiple_of(schedule.checkpoint_every)
+                || phase_ends
+                || asked
+                || collapse.is_some()
+            {
+                let state = State::of(self);
                 let folder = checkpoint::save(checkpoints, &config, &self.params, &self.optimizer, state)?;
                 tell(observers, |observer| observer.on_checkpoint(&folder))?;
                 if let Some(warning) = collapse {
@@ -229,6 +106,9 @@ impl Run {
                         folder,
                     });
                 }
+                if asked && !self.is_finished() {
+                    return Err(Error::Stopped { step: self.step, folder });
+                }
             }
         }
         Ok(())
@@ -239,16 +119,16 @@ impl Run {
         done.is_multiple_of(self.config.schedule.log_every) || within + 1 == phase.steps
     }
 
-    /// The record of the steps since the last one.
+    /// Makes and tells the record of the steps since the last one.
     fn record(
         &mut self,
         phase: &Phase,
         within: u64,
-        window: &mut Window,
         system: &System,
         held_out: Option<&HeldOut>,
+        observers: &mut [&mut dyn Observer],
     ) -> Result<Record, Error> {
-        let (mut record, usage, steps) = window.take(self.step, phase, within + 1);
+        let (mut record, usage, steps) = self.window.take(self.step, phase, within + 1);
         let schedule = &self.config.schedule;
         let due = within + 1 == phase.steps || self.step.is_multiple_of(schedule.sensitivity_every.max(1));
         if let Some(held_out) = held_out
@@ -259,11 +139,17 @@ impl Run {
             let found = sensitivity(&self.system()?, &self.config, held_out)?;
             (record.sensitivity, record.sensitivity_error) = (Some(found.mean), Some(found.standard_error));
         }
+        let mut seen = None;
         if steps > 0 {
             record.code_norm = system.lam.quantizer().code_norm()?;
-            let seen = self.health.slide(&self.config.health, steps, usage)?;
-            record.warnings = self.health.judge(&self.config.health, &seen, &record);
-            record.codes = Some(UsageReport::of(&seen));
+            let codes = self.health.slide(&self.config.health, steps, usage)?;
+            record.warnings = self.health.judge(&self.config.health, &codes, &record);
+            record.codes = Some(UsageReport::of(&codes));
+            seen = Some(codes);
+        }
+        tell(observers, |observer| observer.on_record(&record))?;
+        if let Some(codes) = seen {
+            tell(observers, |observer| observer.on_codes(record.step, &codes))?;
         }
         Ok(record)
     }
@@ -285,7 +171,6 @@ impl Run {
         system: &System,
         learners: &[Learner],
         batch: &Batch,
-        window: &mut Window,
     ) -> Result<f64, Error> {
         let diverged = |what, value| Error::Diverged {
             phase: phase.to_string(),
@@ -315,9 +200,9 @@ impl Run {
         {
             let idm = learners.iter().filter(|learner| learner.is_idm()).map(|learner| &learner.var);
             let (prediction, vq) = idm_gradient::by_source(idm, &grads, &vq.total(&self.config.lam)?)?;
-            window.add_sources(prediction, vq);
+            self.window.add_sources(prediction, vq);
         }
-        let Step { tokens, codes, .. } = window.add(step)?; // the graph ends here: variables change in place below
+        let Step { tokens, codes, .. } = self.window.add(step)?; // the graph ends here: variables change in place below
         let factor = self.config.phase(phase.kind).factor(within, phase.steps);
         let updates: Vec<Update<'_>> = learners
             .iter()
@@ -332,7 +217,7 @@ impl Run {
         if !norm.is_finite() {
             return Err(diverged("gradient norm", norm));
         }
-        window.add_norm(norm);
+        self.window.add_norm(norm);
         if let (Some(tokens), Some(codes)) = (tokens, codes) {
             let (config, step, remedies) = (&self.config, self.step, &self.config.remedies);
             if self.trains(phase).lam {

@@ -2,13 +2,15 @@
 
 use candle_core::{DType, Result, Tensor};
 use cola_lam::{CodebookUsage, LamConfig, TokenSpread};
+use serde::{Deserialize, Serialize};
 
 use crate::observe::Record;
 use crate::plan::Phase;
 use crate::step::Step;
 
 /// The mean of what was added.
-#[derive(Default)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 struct Mean {
     sum: f64,
     count: u64,
@@ -32,7 +34,8 @@ impl Mean {
     }
 }
 
-#[derive(Default)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 struct Means {
     loss: Mean,
     flow: Mean,
@@ -47,7 +50,10 @@ struct Means {
     idm_gradient_vq: Mean,
 }
 
-/// Collects steps; [`Window::take`] makes a record and starts anew.
+/// Collects steps; [`Window::take`] makes a record and starts anew. Part of a checkpoint, so that one may be written
+/// between two records.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub(crate) struct Window {
     means: Means,
     usage: CodebookUsage,
@@ -57,6 +63,11 @@ pub(crate) struct Window {
 impl Window {
     pub(crate) fn new(lam: &LamConfig) -> Self {
         Self { means: Means::default(), usage: CodebookUsage::new(lam.tokens, lam.codes), steps: 0 }
+    }
+
+    /// Whether its codes are those of this codebook.
+    pub(crate) fn fits(&self, lam: &LamConfig) -> bool {
+        (self.usage.positions(), self.usage.entries()) == (lam.tokens, lam.codes)
     }
 
     /// Takes a step in and hands it back without history.

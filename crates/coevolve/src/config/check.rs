@@ -102,6 +102,13 @@ impl ExperimentConfig {
                 ),
             ),
             (
+                schedule.evaluate_every.is_multiple_of(schedule.log_every.max(1)),
+                format!(
+                    "schedule.evaluate_every is {}; it must be 0 or a multiple of schedule.log_every = {}",
+                    schedule.evaluate_every, schedule.log_every
+                ),
+            ),
+            (
                 evaluation.transitions >= 2 && evaluation.curve_transitions >= 2 && evaluation.episodes >= 2,
                 format!(
                     "evaluation.transitions is {}, evaluation.curve_transitions {}, evaluation.episodes {}; each must \

@@ -78,6 +78,7 @@ impl ExperimentConfig {
                 checkpoint_every: 200,
                 keep: 2,
                 sensitivity_every: 100,
+                evaluate_every: 0,
             },
             evaluation: EvaluationConfig {
                 split: "valid".into(),
@@ -103,7 +104,13 @@ impl ExperimentConfig {
             plan: Plan::of(&[(PhaseKind::Lam, 20), (PhaseKind::Warm, 20), (PhaseKind::Joint, 20)]),
             pretrain: Plan::of(&[(PhaseKind::Pretrain, 20)]),
             remedies: Remedies { hold_lam: 5, ..tiny.remedies },
-            schedule: ScheduleConfig { log_every: 5, checkpoint_every: 10, keep: 2, sensitivity_every: 10 },
+            schedule: ScheduleConfig {
+                log_every: 5,
+                checkpoint_every: 10,
+                keep: 2,
+                sensitivity_every: 10,
+                evaluate_every: 0,
+            },
             evaluation: EvaluationConfig {
                 curve_transitions: 16,
                 transitions: 32,
@@ -171,6 +178,7 @@ impl ExperimentConfig {
                 checkpoint_every: 1000,
                 keep: 2,
                 sensitivity_every: 1000,
+                evaluate_every: 5000,
             },
             evaluation: EvaluationConfig {
                 guidance: 4.0,
