@@ -25,7 +25,13 @@ pub(super) fn adamw_50m() -> Result<Case> {
     Ok(Case::new(params.count(), move || {
         let updates: Vec<Update<'_>> = vars
             .iter()
-            .map(|(name, var)| Update { name, var, rate: 1e-4, decays: name.ends_with(".weight") })
+            .map(|(name, var)| Update {
+                name,
+                var,
+                rate: 1e-4,
+                decays: name.ends_with(".weight"),
+                averaged: false,
+            })
             .collect();
         optimizer.step(&updates, &grads)?;
         Ok(())

@@ -39,7 +39,7 @@ impl Learner {
             .iter()
             .map(|(name, var)| {
                 let decays = var.rank() >= 2 && name.ends_with(".weight") && !name.ends_with(CODEBOOK);
-                Update { name, var, rate: self.rate, decays }
+                Update { name, var, rate: self.rate, decays, averaged: false }
             })
             .collect();
         self.optimizer.step(&updates, &grads)?;

@@ -13,6 +13,7 @@ use cola_nn::Compute;
 pub use data::DataConfig;
 use serde::{Deserialize, Serialize};
 
+use crate::divergence::DivergenceConfig;
 use crate::health::HealthConfig;
 use crate::optim::OptimizerConfig;
 use crate::plan::{PhaseKind, Plan};
@@ -53,6 +54,9 @@ pub struct ExperimentConfig {
     /// What is reported as unhealthy.
     #[serde(default)]
     pub health: HealthConfig,
+    /// What is done about a loss that is not a number.
+    #[serde(default)]
+    pub divergence: DivergenceConfig,
     /// Type of the activations and whether they are recomputed; changes speed and memory, not the method.
     #[serde(default)]
     pub compute: Compute,

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use crate::divergence::Divergence;
 use crate::health::Warning;
 
 /// Why a run could not start, go on or be opened.
@@ -48,21 +49,18 @@ pub enum Error {
     },
     /// A loss that is not a number: training cannot go on, earlier checkpoints are intact.
     #[error(
-        "phase {phase}, step {step}: the {what} is {value}, expected a finite number; the checkpoints before are intact, but going on from them would end here again: start a new run with lower rates below phases.{key}.rates, e.g. --config OUT/config.toml --set phases.{key}.rates.{part}=1e-4"
+        "phase {}, step {}: the {} is {}, expected a finite number; the checkpoints before are intact and {dump}, but going on would end here again: start a new run with lower rates below phases.{key}.rates, e.g. --config OUT/config.toml --set phases.{key}.rates.{part}=1e-4, or leave such steps out with --set divergence.policy=skip",
+        divergence.phase, divergence.step, divergence.what, divergence.value
     )]
     Diverged {
-        /// The phase.
-        phase: String,
+        /// What was found where.
+        divergence: Box<Divergence>,
         /// The phase's key in the configuration.
         key: &'static str,
         /// The key of a rate that matters in it.
         part: &'static str,
-        /// Global step.
-        step: u64,
-        /// Which quantity.
-        what: &'static str,
-        /// Its value.
-        value: f64,
+        /// Where the state before the step is kept, or why it is not.
+        dump: String,
     },
     /// The run was asked to stop, see [`Run::stop_when`](crate::Run::stop_when); nothing is wrong.
     #[error("stopped after step {step} as asked; everything is saved in {}, --resume goes on", folder.display())]

@@ -13,6 +13,8 @@ pub(crate) struct Learner {
     pub(crate) var: Var,
     pub(crate) rate: f64,
     pub(crate) decays: bool,
+    /// It belongs to the world model, of which a running average may be kept.
+    pub(crate) averaged: bool,
 }
 
 impl Learner {
@@ -39,7 +41,8 @@ pub(crate) fn learners(
         .map(|(name, var, _)| {
             // Decay is for the matrices of linear layers: not for norms, biases, tables, queries or codes.
             let decays = var.rank() >= 2 && name.ends_with(".weight") && !name.ends_with(CODEBOOK);
-            Learner { rate: rate_of(&rates, &name), decays, name, var }
+            let averaged = SystemParams::is_world(&name);
+            Learner { rate: rate_of(&rates, &name), decays, averaged, name, var }
         })
         .collect()
 }

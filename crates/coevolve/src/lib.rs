@@ -30,10 +30,13 @@
 //! [`ActionPairs`] with the linear [`probe`] and the [`Adapter`] over them. It never prints and never
 //! picks a device: programs do.
 
+mod advance;
 pub mod checkpoint;
 mod codebook;
 mod config;
+mod divergence;
 mod error;
+mod gradients;
 mod health;
 mod idm_gradient;
 mod learner;
@@ -52,6 +55,7 @@ pub use config::{
     DataConfig, EvaluationConfig, ExperimentConfig, FlowConfig, PhaseConfig, PhasesConfig, Rates, Remedies,
     ScheduleConfig,
 };
+pub use divergence::{Divergence, DivergenceConfig, DivergencePolicy};
 pub use error::Error;
 pub use health::{HealthConfig, Warning};
 pub use observe::{Observer, Record};

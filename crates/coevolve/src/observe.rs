@@ -4,9 +4,10 @@ use std::path::Path;
 
 use cola_data::{Failure, Stall};
 use cola_lam::{CodebookUsage, UsageReport};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::Error;
+use crate::divergence::Divergence;
 use crate::health::Warning;
 use crate::plan::Phase;
 use crate::system::System;
@@ -21,7 +22,8 @@ pub struct Record {
     pub phase: String,
     /// Steps done in this phase.
     pub phase_step: u64,
-    /// What was differentiated.
+    /// What was differentiated; NaN, as JSON null, if every step since the last record was left out.
+    #[serde(deserialize_with = "number_or_null")]
     pub loss: f64,
     /// Flow loss of the world model.
     pub flow: Option<f64>,
@@ -33,8 +35,12 @@ pub struct Record {
     pub commitment: Option<f64>,
     /// Entropy penalty, unweighted; `None` while it is off.
     pub entropy_penalty: Option<f64>,
-    /// Global gradient norm before clipping.
+    /// Global gradient norm before clipping; NaN as for `loss`.
+    #[serde(deserialize_with = "number_or_null")]
     pub gradient_norm: f64,
+    /// Steps that were left out since the run began, see `divergence.policy`.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub skipped: u64,
     /// Norm of the prediction's gradient (flow loss; in a LAM phase reconstruction) on the inverse dynamics model at the
     /// last step, before clipping; `None` while it does not learn.
     pub idm_gradient_prediction: Option<f64>,
@@ -57,6 +63,15 @@ pub struct Record {
     pub warnings: Vec<Warning>,
 }
 
+/// JSON has no NaN: it is written as null.
+fn number_or_null<'de, D: Deserializer<'de>>(from: D) -> Result<f64, D::Error> {
+    Ok(Option::deserialize(from)?.unwrap_or(f64::NAN))
+}
+
+fn is_zero(count: &u64) -> bool {
+    *count == 0
+}
+
 /// Something that watches a run: a progress bar, a log, a test.
 pub trait Observer {
     /// A phase begins or goes on; `done` of its steps are done, `global` over all phases.
@@ -74,6 +89,15 @@ pub trait Observer {
     /// The observer's own; they stop the run.
     fn on_step(&mut self, phase: &Phase, done: u64, loss: f64) -> Result<(), Error> {
         let _ = (phase, done, loss);
+        Ok(())
+    }
+
+    /// A step was left out because its loss or gradient was not a number, see `divergence.policy`; nothing was updated.
+    ///
+    /// # Errors
+    /// The observer's own; they stop the run.
+    fn on_skip(&mut self, phase: &Phase, divergence: &Divergence) -> Result<(), Error> {
+        let _ = (phase, divergence);
         Ok(())
     }
 

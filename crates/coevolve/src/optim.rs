@@ -5,8 +5,10 @@ use std::collections::BTreeMap;
 use candle_core::backprop::GradStore;
 use candle_core::{Result, Tensor, Var};
 use cola_lam::replace_rows;
-use cola_nn::{AdamStep, AdamUpdate, adamw, global_norm};
+use cola_nn::{AdamStep, AdamUpdate, Average, adamw, global_norm};
 use serde::{Deserialize, Serialize};
+
+use crate::gradients::Gradients;
 
 /// Which fraction of the rate step `s` of a warm-up of `W` steps takes, `s` counted from 0; 1 from step `W` on.
 ///
@@ -44,6 +46,10 @@ pub struct OptimizerConfig {
     /// How the rate rises over them.
     #[serde(default)]
     pub warmup_rule: WarmupRule,
+    /// Decay of the running average of the world model's parameters (action conditioner and video transformer), which
+    /// evaluations then use; 0 keeps none. It starts as a copy at a variable's first update.
+    #[serde(default)]
+    pub average: f64,
 }
 
 impl OptimizerConfig {
@@ -81,6 +87,7 @@ impl Default for OptimizerConfig {
             clip: 1.0,
             warmup: 2000,
             warmup_rule: WarmupRule::default(),
+            average: 0.0,
         }
     }
 }
@@ -95,12 +102,15 @@ pub struct Update<'a> {
     pub rate: f64,
     /// Whether weight decay applies.
     pub decays: bool,
+    /// Whether a running average of it is kept, see [`OptimizerConfig::average`].
+    pub averaged: bool,
 }
 
-/// First and second moment of a variable and how often it was updated.
+/// First and second moment of a variable, its running average, and how often it was updated.
 pub(crate) struct Moments {
     pub(crate) first: Var,
     pub(crate) second: Var,
+    pub(crate) average: Option<Var>,
     pub(crate) steps: u64,
 }
 
@@ -128,6 +138,16 @@ impl AdamW {
         Some((moments.first.as_detached_tensor(), moments.second.as_detached_tensor()))
     }
 
+    /// The running average of a variable; `None` where none is kept. A view: later steps show.
+    pub fn average(&self, name: &str) -> Option<Tensor> {
+        self.moments.get(name)?.average.as_ref().map(Var::as_detached_tensor)
+    }
+
+    /// Forgets the variables whose names begin so: their next update is a first one, with its warm-up.
+    pub(crate) fn forget(&mut self, prefix: &str) {
+        self.moments.retain(|name, _| !name.starts_with(prefix));
+    }
+
     /// Whether any variable whose name begins so was updated.
     pub(crate) fn has_updated(&self, prefix: &str) -> bool {
         self.moments.iter().any(|(name, moments)| name.starts_with(prefix) && moments.steps > 0)
@@ -153,9 +173,22 @@ impl AdamW {
     /// # Errors
     /// Tensor arithmetic. A norm that is not finite is returned, and nothing is updated.
     pub fn step(&mut self, updates: &[Update<'_>], grads: &GradStore) -> Result<f64> {
+        self.apply(updates, |update| grads.get(update.var.as_tensor()))
+    }
+
+    /// As [`AdamW::step`], with gradients that were gathered over several backward passes.
+    pub(crate) fn step_gathered(&mut self, updates: &[Update<'_>], grads: &Gradients) -> Result<f64> {
+        self.apply(updates, |update| grads.get(update.name))
+    }
+
+    fn apply<'g>(
+        &mut self,
+        updates: &[Update<'_>],
+        grad_of: impl Fn(&Update<'_>) -> Option<&'g Tensor>,
+    ) -> Result<f64> {
         let mut grads_found = Vec::with_capacity(updates.len());
         for update in updates {
-            if let Some(grad) = grads.get(update.var.as_tensor()) {
+            if let Some(grad) = grad_of(update) {
                 grads_found.push((update, grad.detach().contiguous()?));
             }
         }
@@ -170,9 +203,11 @@ impl AdamW {
         let steps: Vec<AdamUpdate<'_>> = grads_found
             .iter()
             .filter_map(|(update, grad)| {
-                let Moments { first, second, steps } = self.moments.get(update.name)?;
+                let Moments { first, second, average, steps } = self.moments.get(update.name)?;
                 let step = self.numbers(update, *steps, scale);
-                Some(AdamUpdate { var: update.var, grad, first, second, average: None, step })
+                let decay = self.config.average;
+                let average = average.as_ref().map(|values| Average { values, decay });
+                Some(AdamUpdate { var: update.var, grad, first, second, average, step })
             })
             .collect();
         adamw(&steps)?;
@@ -186,7 +221,11 @@ impl AdamW {
             return Ok(());
         }
         let zero = || Var::zeros(update.var.shape(), update.var.dtype(), update.var.device());
-        let moments = Moments { first: zero()?, second: zero()?, steps: 1 };
+        let average = match update.averaged && self.config.average > 0.0 {
+            true => Some(Var::from_tensor(&update.var.as_tensor().copy()?)?),
+            false => None,
+        };
+        let moments = Moments { first: zero()?, second: zero()?, average, steps: 1 };
         self.moments.insert(update.name.to_string(), moments);
         Ok(())
     }

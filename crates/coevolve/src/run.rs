@@ -1,6 +1,6 @@
 //! A run: what it is made of, how it starts, and where it stands.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
@@ -11,6 +11,7 @@ use cola_lam::CodeRestart;
 use crate::Error;
 use crate::checkpoint;
 use crate::config::{ExperimentConfig, FIRST_BATCHES};
+use crate::divergence::Skips;
 use crate::health::Health;
 use crate::optim::AdamW;
 use crate::plan::Trains;
@@ -29,6 +30,8 @@ pub struct Run {
     pub(crate) lam_given: bool,
     pub(crate) stop_on_collapse: bool,
     pub(crate) stop: Arc<AtomicBool>,
+    pub(crate) skips: Skips,
+    passed_over: Vec<(PathBuf, Error)>,
     /// What the next record will tell.
     pub(crate) window: Window,
     pub(crate) step: u64,
@@ -50,6 +53,8 @@ impl Run {
             lam_given: false,
             stop_on_collapse: false,
             stop: Arc::default(),
+            skips: Skips::default(),
+            passed_over: Vec::new(),
             window: Window::new(&config.lam),
             step: 0,
             device: device.clone(),
@@ -57,15 +62,30 @@ impl Run {
         })
     }
 
-    /// At the newest complete checkpoint below `root`, under its stored configuration.
+    /// At the newest checkpoint below `root` that is whole, under its stored configuration. Damaged ones are passed over,
+    /// see [`Run::passed_over`].
     ///
     /// # Errors
-    /// [`Error::NoCheckpoint`], or what is wrong with the checkpoint.
+    /// [`Error::NoCheckpoint`]; if none is whole, what is wrong with the newest.
     pub fn resume(root: &Path, device: &Device) -> Result<Self, Error> {
-        let Some(newest) = checkpoint::list(root).pop() else {
-            return Err(Error::NoCheckpoint { folder: root.to_path_buf() });
-        };
-        Self::open(&newest, device)
+        let mut passed_over = Vec::new();
+        for folder in checkpoint::list(root).into_iter().rev() {
+            match Self::open(&folder, device) {
+                Ok(run) => return Ok(Self { passed_over, ..run }),
+                // Of the machine, not of the checkpoint.
+                Err(error @ Error::Candle(_)) => return Err(error),
+                Err(error) => passed_over.push((folder, error)),
+            }
+        }
+        match passed_over.into_iter().next() {
+            Some((_, error)) => Err(error),
+            None => Err(Error::NoCheckpoint { folder: root.to_path_buf() }),
+        }
+    }
+
+    /// Newer checkpoints that [`Run::resume`] could not use, newest first, and why. [`Run::train`] sets them aside.
+    pub fn passed_over(&self) -> &[(PathBuf, Error)] {
+        &self.passed_over
     }
 
     /// At one checkpoint folder.
@@ -78,6 +98,7 @@ impl Run {
         run.step = state.step;
         run.restart = state.restart;
         run.lam_given = state.lam_given;
+        run.skips = state.skips;
         if let Some(window) = state.window {
             run.window = window;
         }
@@ -141,12 +162,17 @@ impl Run {
         self.config.plan.locate(self.step).is_none()
     }
 
-    /// The modules over frozen parameters, for evaluation.
+    /// The modules over frozen parameters, for evaluation: the world model's running average where one is kept, see
+    /// [`OptimizerConfig::average`](crate::OptimizerConfig::average).
     ///
     /// # Errors
     /// Tensor arithmetic.
     pub fn system(&self) -> Result<System, Error> {
-        Ok(System::enter(&self.params, &self.config, Trains::default())?)
+        let params = match self.config.optimizer.average > 0.0 {
+            true => self.params.with_world(|name| self.optimizer.average(name))?,
+            false => self.params.clone(),
+        };
+        Ok(System::enter(&params, &self.config, Trains::default())?)
     }
 
     /// Sets the codec's shift and scale from the first batches. Only before a generator is pre-trained.

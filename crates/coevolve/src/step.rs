@@ -28,6 +28,71 @@ pub struct Step {
     pub codes: Option<Tensor>,
 }
 
+impl Step {
+    /// The same numbers without history.
+    pub(crate) fn detached(self) -> Self {
+        let plain = |tensor: Option<Tensor>| tensor.map(|tensor| tensor.detach());
+        Self {
+            loss: self.loss.detach(),
+            flow: plain(self.flow),
+            reconstruction: plain(self.reconstruction),
+            vq: self.vq.map(|vq| VqLosses {
+                codebook: vq.codebook.detach(),
+                commitment: vq.commitment.detach(),
+                entropy: plain(vq.entropy),
+            }),
+            tokens: plain(self.tokens),
+            codes: plain(self.codes),
+        }
+    }
+
+    /// One step of several, each with its share of the batch: means of the losses, all tokens and codes.
+    ///
+    /// # Errors
+    /// Tensor arithmetic; no parts.
+    pub(crate) fn join(mut parts: Vec<(f64, Self)>) -> Result<Self> {
+        if parts.len() == 1
+            && let Some((_, whole)) = parts.pop()
+        {
+            return Ok(whole);
+        }
+        let mean = |value: &dyn Fn(&Self) -> Option<Tensor>| -> Result<Option<Tensor>> {
+            let mut sum: Option<Tensor> = None;
+            for (share, part) in &parts {
+                let Some(value) = value(part) else { return Ok(None) };
+                let value = (value * *share)?;
+                sum = Some(match sum {
+                    Some(sum) => (sum + value)?,
+                    None => value,
+                });
+            }
+            Ok(sum)
+        };
+        let all = |value: &dyn Fn(&Self) -> Option<Tensor>| -> Result<Option<Tensor>> {
+            let found: Option<Vec<Tensor>> = parts.iter().map(|(_, part)| value(part)).collect();
+            found.map(|tensors| Tensor::cat(&tensors, 0)).transpose()
+        };
+        let vq = |value: &dyn Fn(&VqLosses) -> Option<Tensor>| mean(&|step| step.vq.as_ref().and_then(value));
+        let Some(loss) = mean(&|step| Some(step.loss.clone()))? else {
+            candle_core::bail!("a step of no parts");
+        };
+        let losses = (vq(&|vq| Some(vq.codebook.clone()))?, vq(&|vq| Some(vq.commitment.clone()))?);
+        Ok(Self {
+            loss,
+            flow: mean(&|step| step.flow.clone())?,
+            reconstruction: mean(&|step| step.reconstruction.clone())?,
+            vq: match losses {
+                (Some(codebook), Some(commitment)) => {
+                    Some(VqLosses { codebook, commitment, entropy: vq(&|vq| vq.entropy.clone())? })
+                }
+                _ => None,
+            },
+            tokens: all(&|step| step.tokens.clone())?,
+            codes: all(&|step| step.codes.clone())?,
+        })
+    }
+}
+
 /// Keys everything that a step draws: with the batch's sample numbers, noise, times, given frames and dropped actions
 /// are pure functions of it.
 #[derive(Clone, Copy, Debug)]

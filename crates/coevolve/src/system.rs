@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use candle_core::{DType, Device, Result, Var};
+use candle_core::{DType, Device, Result, Tensor, Var};
 use cola_dit_world::{ActionConditioner, DitWorld, SpaceToDepth, WorldModel};
 use cola_lam::{Fdm, LatentActionModel};
 use cola_nn::Params;
@@ -66,6 +66,28 @@ impl SystemParams {
                 params.vars().into_iter().map(move |(name, var)| (format!("{set}.{name}"), var, learns(set)))
             })
             .collect()
+    }
+
+    /// Whether a variable, as `set.name`, belongs to the world model: action conditioner or video transformer.
+    pub(crate) fn is_world(name: &str) -> bool {
+        name.starts_with("action.") || name.starts_with("backbone.")
+    }
+
+    /// These parameters with other values of the world model where `values` has some; those sets are copies.
+    pub(crate) fn with_world(&self, values: impl Fn(&str) -> Option<Tensor>) -> Result<Self> {
+        let copy = |set: &str, params: &Params| -> Result<Params> {
+            let copied = params.empty();
+            for (name, var) in params.vars() {
+                let value = values(&format!("{set}.{name}"));
+                copied.set(&name, &value.unwrap_or_else(|| var.as_detached_tensor()))?;
+            }
+            Ok(copied)
+        };
+        Ok(Self {
+            action: copy("action", &self.action)?,
+            backbone: copy("backbone", &self.backbone)?,
+            ..self.clone()
+        })
     }
 
     /// Writes `lam.safetensors` and so on into a folder.

@@ -4,22 +4,20 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use candle_core::DType;
-use cola_data::{Batch, ClipSource, Feeder, Loader};
+use cola_data::{ClipSource, Feeder, Loader};
 use cola_lam::UsageReport;
 
 use crate::Error;
-use crate::checkpoint::{self, State};
+use crate::advance::Advance;
+use crate::checkpoint;
 use crate::codebook;
 use crate::config::ExperimentConfig;
+use crate::divergence::Divergence;
 use crate::health::Warning;
-use crate::idm_gradient;
 use crate::learner::{Learner, learners};
 use crate::observe::{Observer, Record, tell};
-use crate::optim::Update;
-use crate::plan::{Phase, PhaseKind, Trains};
+use crate::plan::{Phase, Trains};
 use crate::run::Run;
-use crate::step::{Key, Step, lam_step, world_step};
 use crate::study::{HeldOut, sensitivity};
 use crate::system::System;
 
@@ -38,6 +36,7 @@ impl Run {
     ) -> Result<(), Error> {
         let config = self.config.clone();
         let schedule = &config.schedule;
+        checkpoint::prepare(checkpoints, self.step)?;
         let loader = Arc::new(Loader::new(source.clone(), config.loader(), config.seed)?);
         let plan = config.plan.clone();
         let crops = move |step| plan.locate(step).is_some_and(|(index, _)| plan.phases()[index].kind.crops());
@@ -52,6 +51,9 @@ impl Run {
                     tell(observers, |observer| observer.on_phase(&phase, within, self.step))?;
                 }
                 // Before a held model is read, too.
+                if within == 0 && self.joins_late(index) {
+                    self.optimizer.forget("backbone.");
+                }
                 if phase.kind.trains().lam && !self.lam_given {
                     codebook::begin(&config, &self.params, &self.optimizer, &loader, &self.device)?;
                 }
@@ -65,9 +67,23 @@ impl Run {
             let Some((_, _, system, learners)) = &entered else { continue };
 
             let Some(batch) = feeder.next(&self.device)? else { break };
-            let loss = self.one_step(&phase, within, system, learners, &batch)?;
+            let done = self.advance(&phase, within, system, learners, &batch)?;
+            let done = match done {
+                Advance::Diverged(divergence) if !self.may_skip() => {
+                    return Err(self.diverged(&phase, *divergence, checkpoints));
+                }
+                done => done,
+            };
             self.step += 1;
-            tell(observers, |observer| observer.on_step(&phase, within + 1, loss))?;
+            match done {
+                Advance::Done(loss) => {
+                    self.skips.row = 0;
+                    tell(observers, |observer| observer.on_step(&phase, within + 1, loss))?;
+                }
+                Advance::Diverged(divergence) => {
+                    tell(observers, |observer| observer.on_skip(&phase, &divergence))?;
+                }
+            }
 
             let mut collapse = None;
             if self.record_follows(self.step, &phase, within) {
@@ -94,8 +110,7 @@ impl Run {
                 || asked
                 || collapse.is_some()
             {
-                let state = State::of(self);
-                let folder = checkpoint::save(checkpoints, &config, &self.params, &self.optimizer, state)?;
+                let folder = checkpoint::save(self, checkpoints)?;
                 tell(observers, |observer| observer.on_checkpoint(&folder))?;
                 if let Some(warning) = collapse {
                     return Err(Error::Collapsed {
@@ -114,8 +129,25 @@ impl Run {
         Ok(())
     }
 
+    /// Whether the video transformer begins to learn with phase `index`, after one in which it did not: it then starts with
+    /// fresh moments, step count and warm-up, also where it was trained earlier in the same plan.
+    fn joins_late(&self, index: usize) -> bool {
+        let learns = |index: usize| self.config.plan.phases()[index].kind.trains().backbone;
+        index > 0 && learns(index) && !learns(index - 1)
+    }
+
+    /// Keeps the state of a run that cannot go on, and says so.
+    fn diverged(&self, phase: &Phase, divergence: Divergence, checkpoints: &Path) -> Error {
+        Error::Diverged {
+            key: ExperimentConfig::phase_key(phase.kind),
+            part: if phase.kind.trains().backbone { "backbone" } else { "idm" },
+            dump: self.dump(checkpoints, &divergence),
+            divergence: Box::new(divergence),
+        }
+    }
+
     /// Whether a record follows when `done` steps of the run are done, `within + 1` of them in this phase.
-    fn record_follows(&self, done: u64, phase: &Phase, within: u64) -> bool {
+    pub(crate) fn record_follows(&self, done: u64, phase: &Phase, within: u64) -> bool {
         done.is_multiple_of(self.config.schedule.log_every) || within + 1 == phase.steps
     }
 
@@ -129,6 +161,7 @@ impl Run {
         observers: &mut [&mut dyn Observer],
     ) -> Result<Record, Error> {
         let (mut record, usage, steps) = self.window.take(self.step, phase, within + 1);
+        record.skipped = self.skips.total;
         let schedule = &self.config.schedule;
         let due = within + 1 == phase.steps || self.step.is_multiple_of(schedule.sensitivity_every.max(1));
         if let Some(held_out) = held_out
@@ -155,80 +188,10 @@ impl Run {
     }
 
     /// What learns at this step: the phase's sets, less the latent action model while it is held.
-    fn trains(&self, phase: &Phase) -> Trains {
+    pub(crate) fn trains(&self, phase: &Phase) -> Trains {
         let trains = phase.kind.trains();
         let taught = self.config.plan.steps_with_conditioner(self.step);
         let held = trains.action && taught < self.config.remedies.hold_lam;
         Trains { lam: trains.lam && !held, ..trains }
-    }
-
-    /// Forward, backward, update; returns the flow loss, or the reconstruction error of a LAM phase: the quantizer's losses
-    /// grow with the tokens and say little by themselves.
-    fn one_step(
-        &mut self,
-        phase: &Phase,
-        within: u64,
-        system: &System,
-        learners: &[Learner],
-        batch: &Batch,
-    ) -> Result<f64, Error> {
-        let diverged = |what, value| Error::Diverged {
-            phase: phase.to_string(),
-            key: ExperimentConfig::phase_key(phase.kind),
-            part: if phase.kind.trains().backbone { "backbone" } else { "idm" },
-            step: self.step,
-            what,
-            value,
-        };
-        let key = Key { seed: self.config.seed, step: self.step };
-        let step = match phase.kind {
-            PhaseKind::Lam => lam_step(system, &self.config, batch)?,
-            kind => world_step(system, &self.config, batch, key, kind.has_actions())?,
-        };
-        let loss = f64::from(step.loss.to_dtype(DType::F32)?.to_scalar::<f32>()?);
-        if !loss.is_finite() {
-            return Err(diverged("loss", loss));
-        }
-        let told = match step.flow.as_ref().or(step.reconstruction.as_ref()) {
-            Some(told) => f64::from(told.to_dtype(DType::F32)?.to_scalar::<f32>()?),
-            None => loss,
-        };
-        let grads = step.loss.backward()?;
-        if let Some(vq) = &step.vq
-            && learners.iter().any(Learner::is_idm)
-            && self.record_follows(self.step + 1, phase, within)
-        {
-            let idm = learners.iter().filter(|learner| learner.is_idm()).map(|learner| &learner.var);
-            let (prediction, vq) = idm_gradient::by_source(idm, &grads, &vq.total(&self.config.lam)?)?;
-            self.window.add_sources(prediction, vq);
-        }
-        let Step { tokens, codes, .. } = self.window.add(step)?; // the graph ends here: variables change in place below
-        let factor = self.config.phase(phase.kind).factor(within, phase.steps);
-        let updates: Vec<Update<'_>> = learners
-            .iter()
-            .map(|learner| Update {
-                name: &learner.name,
-                var: &learner.var,
-                rate: learner.rate * factor,
-                decays: learner.decays,
-            })
-            .collect();
-        let norm = self.optimizer.step(&updates, &grads)?;
-        if !norm.is_finite() {
-            return Err(diverged("gradient norm", norm));
-        }
-        self.window.add_norm(norm);
-        if let (Some(tokens), Some(codes)) = (tokens, codes) {
-            let (config, step, remedies) = (&self.config, self.step, &self.config.remedies);
-            if self.trains(phase).lam {
-                codebook::follow(config, &self.params, &tokens, &codes)?;
-            }
-            let restarts = remedies.restart_after > 0 && within < remedies.restart_until;
-            if phase.kind == PhaseKind::Lam && restarts {
-                let found = (&tokens, &codes);
-                codebook::restart(config, &self.params, &mut self.optimizer, &mut self.restart, step, found)?;
-            }
-        }
-        Ok(told)
     }
 }

@@ -70,8 +70,9 @@ impl Window {
         (self.usage.positions(), self.usage.entries()) == (lam.tokens, lam.codes)
     }
 
-    /// Takes a step in and hands it back without history.
-    pub(crate) fn add(&mut self, step: Step) -> Result<Step> {
+    /// Takes in a step and the global norm of its gradient.
+    pub(crate) fn add(&mut self, step: &Step, norm: f64) -> Result<()> {
+        self.means.gradient_norm.add(norm);
         let means = &mut self.means;
         means.loss.add_tensor(Some(&step.loss))?;
         means.flow.add_tensor(step.flow.as_ref())?;
@@ -91,18 +92,7 @@ impl Window {
             }
             self.steps += 1;
         }
-        Ok(Step {
-            loss: step.loss.detach(),
-            flow: None,
-            reconstruction: None,
-            vq: None,
-            tokens: step.tokens.map(|tokens| tokens.detach()),
-            codes: step.codes,
-        })
-    }
-
-    pub(crate) fn add_norm(&mut self, norm: f64) {
-        self.means.gradient_norm.add(norm);
+        Ok(())
     }
 
     /// Takes in the gradient norms of the inverse dynamics model by source.
@@ -128,6 +118,7 @@ impl Window {
             commitment: means.commitment.get(),
             entropy_penalty: means.entropy_penalty.get(),
             gradient_norm: means.gradient_norm.get().unwrap_or(f64::NAN),
+            skipped: 0,
             idm_gradient_prediction: means.idm_gradient_prediction.get(),
             idm_gradient_vq: means.idm_gradient_vq.get(),
             codes: None,

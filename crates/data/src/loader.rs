@@ -5,6 +5,7 @@ mod feeder;
 mod order;
 mod views;
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use candle_core::{Device, Tensor};
@@ -72,6 +73,27 @@ pub struct Batch {
     pub clips: Vec<usize>,
 }
 
+impl Batch {
+    /// The clips `range` of it with their sample numbers; views of the same memory.
+    ///
+    /// # Errors
+    /// A range that the batch does not have.
+    pub fn part(&self, range: Range<usize>) -> candle_core::Result<Self> {
+        let clips = self.clips.get(range.clone()).zip(self.samples.get(range.clone()));
+        let Some((clips, samples)) = clips else {
+            candle_core::bail!("clips {range:?} of a batch of {}", self.samples.len());
+        };
+        let part = |tensor: &Tensor| tensor.narrow(0, range.start, range.len());
+        Ok(Self {
+            lam_view: part(&self.lam_view)?,
+            world_view: part(&self.world_view)?,
+            actions: self.actions.as_ref().map(part).transpose()?,
+            samples: samples.to_vec(),
+            clips: clips.to_vec(),
+        })
+    }
+}
+
 /// Batches of a source in a seeded order.
 ///
 /// A batch depends on no earlier one: seed and step number are all that a resumed run needs. Step `s` takes the samples
@@ -133,20 +155,41 @@ impl Loader {
     /// # Errors
     /// What the source and the device report; [`Error::Broken`] if there is a budget and it is used up.
     pub fn batch(&self, step: u64, augment: bool, device: &Device) -> Result<Batch, Error> {
-        self.finish(self.views(step, augment, || Ok::<_, Error>(()))?, device)
+        self.part(step, 0..self.config.batch, augment, device)
+    }
+
+    /// The clips `range` of batch number `step`, made without the others: the same as [`Batch::part`] of the whole batch.
+    /// For workers that share each batch; who makes which clips changes nothing.
+    ///
+    /// # Errors
+    /// As [`Loader::batch`]; an empty range or one that the batch does not have.
+    pub fn part(
+        &self,
+        step: u64,
+        range: Range<usize>,
+        augment: bool,
+        device: &Device,
+    ) -> Result<Batch, Error> {
+        if range.is_empty() || range.end > self.config.batch {
+            let expected = format!("clips of a batch of {}", self.config.batch);
+            return Err(Error::setting("part of a batch", format!("{range:?}"), expected));
+        }
+        self.finish(self.views(step, range, augment, || Ok::<_, Error>(()))?, device)
     }
 
     /// The part of a batch that needs no device. `go_on` is asked before each clip and may end the work.
     fn views<E: From<Error> + Send>(
         &self,
         step: u64,
+        range: Range<usize>,
         augment: bool,
         go_on: impl Fn() -> Result<(), E> + Sync,
     ) -> Result<Views, E> {
         let first = step.wrapping_mul(self.config.batch as u64);
-        let samples: Vec<u64> = (0..self.config.batch as u64).map(|i| first.wrapping_add(i)).collect();
+        let samples: Vec<u64> = range.map(|i| first.wrapping_add(i as u64)).collect();
         let drawn = self.order.draw(&samples);
-        Views::make(self.sizes, &samples, |at, place| {
+        let sizes = Sizes { batch: samples.len(), ..self.sizes };
+        Views::make(sizes, &samples, |at, place| {
             go_on()?;
             Ok(self.take(samples[at], drawn[at], augment, place)?)
         })

@@ -40,6 +40,11 @@ impl Params {
         Self { vars: Arc::default(), seed, dtype, device: device.clone() }
     }
 
+    /// An empty set of the same seed, dtype and device.
+    pub fn empty(&self) -> Self {
+        Self::seeded(self.seed, self.dtype, &self.device)
+    }
+
     fn lock(&self) -> MutexGuard<'_, BTreeMap<String, Var>> {
         // The map is only ever inserted into, so a panic elsewhere cannot have left it half changed.
         self.vars.lock().unwrap_or_else(PoisonError::into_inner)

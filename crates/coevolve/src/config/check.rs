@@ -41,6 +41,14 @@ impl ExperimentConfig {
             ),
             (self.data.batch > 0, "data.batch is 0; it must be at least 1".into()),
             (
+                self.data.accumulate > 0 && self.data.accumulate <= self.data.batch.max(1),
+                format!(
+                    "data.accumulate is {}; a batch of data.batch = {} clips has at least 1 part and no more than it has \
+                     clips",
+                    self.data.accumulate, self.data.batch
+                ),
+            ),
+            (
                 self.data.fps > 0.0 && self.data.fps.is_finite(),
                 format!("data.fps is {}; expected a rate above 0", self.data.fps),
             ),
@@ -137,9 +145,9 @@ impl ExperimentConfig {
                 "codec.whiten and remedies.motion_weight must be finite numbers".into(),
             ),
             (
-                [optimizer.beta1, optimizer.beta2].iter().all(|beta| (0.0..1.0).contains(beta))
+                [optimizer.beta1, optimizer.beta2, optimizer.average].iter().all(|beta| (0.0..1.0).contains(beta))
                     && [optimizer.eps, optimizer.decay, optimizer.clip].iter().all(|x| x.is_finite() && *x >= 0.0),
-                "optimizer: beta1 and beta2 must lie in 0..1; eps, decay and clip must be finite and not negative".into(),
+                "optimizer: beta1, beta2 and average must lie in 0..1; eps, decay and clip must be finite and not negative".into(),
             ),
             (
                 [PhaseKind::Pretrain, PhaseKind::Lam, PhaseKind::Warm, PhaseKind::Joint, PhaseKind::World].iter().all(

@@ -52,6 +52,10 @@ pub struct DataConfig {
     pub world_size: usize,
     /// Clips of a batch.
     pub batch: usize,
+    /// Parts that a batch is computed in, one after the other; their gradients are added up. Less memory, the same step,
+    /// but for an entropy penalty on the codes, which is then each part's own.
+    #[serde(default = "one_part")]
+    pub accumulate: usize,
     /// The random crop.
     pub crop: CropConfig,
     /// Frames per second that the world model is told.
@@ -85,6 +89,7 @@ impl Default for DataConfig {
             memory: memory(),
             world_size: 256,
             batch: 32,
+            accumulate: one_part(),
             crop: CropConfig::paper(),
             fps: 1.0,
             workers: one_worker(),
@@ -95,6 +100,10 @@ impl Default for DataConfig {
 
 fn one_worker() -> usize {
     FeederConfig::default().workers
+}
+
+fn one_part() -> usize {
+    1
 }
 
 fn hold_out() -> usize {

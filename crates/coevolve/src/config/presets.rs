@@ -11,6 +11,7 @@ use super::{
     ScheduleConfig,
 };
 use crate::Error;
+use crate::divergence::DivergenceConfig;
 use crate::health::HealthConfig;
 use crate::optim::OptimizerConfig;
 use crate::plan::{PhaseKind, Plan};
@@ -93,6 +94,7 @@ impl ExperimentConfig {
             },
             // A small codebook wakes between steps 500 and 750 of a LAM phase at the latest.
             health: HealthConfig::default(),
+            divergence: DivergenceConfig::default(),
             compute: Compute::default(),
         }
     }
@@ -188,6 +190,7 @@ impl ExperimentConfig {
             },
             // The warm-up of the rates is 2000 steps long.
             health: HealthConfig { grace: 2000, ..HealthConfig::default() },
+            divergence: DivergenceConfig::default(),
             // On a GPU of 80 GB.
             compute: Compute { dtype: Precision::Bf16, recompute: true },
         }

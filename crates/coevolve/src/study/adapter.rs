@@ -160,6 +160,7 @@ impl Adapter {
                 var,
                 rate: recipe.rate,
                 decays: var.rank() == 2,
+                averaged: false,
             })
             .collect();
         let mut optimizer = AdamW::new(&recipe.optimizer);

@@ -36,6 +36,7 @@ pub(crate) fn optimizer(config: &serde_json::Value) -> OptimizerConfig {
             serde_json::Value::Null => Default::default(),
             rule => serde_json::from_value(rule.clone()).expect("a known warm-up rule"),
         },
+        average: 0.0,
     }
 }
 

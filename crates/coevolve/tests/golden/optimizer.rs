@@ -34,8 +34,11 @@ impl Trajectory {
 
     fn step(&mut self, golden: &Golden, grads: &GradStore) -> Result<()> {
         let rate = golden.float("lr");
-        let updates: Vec<Update<'_>> =
-            self.vars.iter().map(|(name, var)| Update { name, var, rate, decays: true }).collect();
+        let updates: Vec<Update<'_>> = self
+            .vars
+            .iter()
+            .map(|(name, var)| Update { name, var, rate, decays: true, averaged: false })
+            .collect();
         self.norms.push(self.optimizer.step(&updates, grads)?);
         for (values, (_, var)) in self.params.iter_mut().zip(&self.vars) {
             values.push(var.as_detached_tensor().copy()?);

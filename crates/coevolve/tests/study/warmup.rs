@@ -12,7 +12,8 @@ fn moves(warmup_rule: WarmupRule) -> Result<[f64; 2]> {
     for moved in &mut found {
         let mut grads = GradStore::default();
         grads.insert(var.as_tensor(), Tensor::new(&[1f64], &Device::Cpu)?);
-        optimizer.step(&[Update { name: "x", var: &var, rate: 1.0, decays: true }], &grads)?;
+        optimizer
+            .step(&[Update { name: "x", var: &var, rate: 1.0, decays: true, averaged: false }], &grads)?;
         let now = var.to_vec1::<f64>()?[0];
         (*moved, at) = (at - now, now);
     }

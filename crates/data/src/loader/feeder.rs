@@ -253,7 +253,7 @@ impl Work {
     /// Makes one batch; a panic becomes an error.
     fn make(&self, step: u64) -> Result<Views, Halt> {
         let go_on = || if self.is_over() { Err(Halt::Over) } else { Ok(()) };
-        let make = || self.loader.views(step, (self.augment)(step), go_on);
+        let make = || self.loader.views(step, 0..self.loader.config.batch, (self.augment)(step), go_on);
         // What a panic leaves behind is a cache whose entries are put in whole, and buffers that are dropped.
         match catch_unwind(AssertUnwindSafe(make)) {
             Ok(made) => made,

@@ -87,7 +87,7 @@ impl Head {
             let mut grads = GradStore::default();
             grads.insert(weight.as_tensor(), slope.t()?.matmul(&z)?);
             grads.insert(bias.as_tensor(), slope.t()?.sum(D::Minus1)?);
-            let update = |name, var| Update { name, var, rate: recipe.rate, decays: true };
+            let update = |name, var| Update { name, var, rate: recipe.rate, decays: true, averaged: false };
             optimizer.step(&[update("weight", &weight), update("bias", &bias)], &grads)?;
         }
         Ok((head, losses))
