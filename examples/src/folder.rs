@@ -1,11 +1,10 @@
 //! The output folder of a run and what lies where in it.
 
-use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use cola_coevolve::{ExperimentConfig, checkpoint};
-use cola_files::write_atomically;
+use cola_files::{ClaimError, FolderLock, write_atomically};
 
 /// What only a run leaves in its folder.
 const TRACES: [&str; 8] = [
@@ -23,8 +22,8 @@ const TRACES: [&str; 8] = [
 #[derive(Debug)]
 pub struct RunFolder {
     root: PathBuf,
-    /// Its lock is the system's and goes with the process, so a killed run leaves nothing to clean up.
-    _lock: Option<File>,
+    /// None below the folder of a run that has one.
+    _lock: Option<FolderLock>,
 }
 
 impl RunFolder {
@@ -32,19 +31,19 @@ impl RunFolder {
     /// `out/<program>-2` and so on.
     ///
     /// # Errors
-    /// A folder that holds a run, that another program works in, or that cannot be made.
+    /// A folder that holds a run, that another program works in, or that cannot be made or written to.
     pub fn create(wanted: Option<&Path>, program: &str) -> Result<Self> {
         let Some(root) = wanted else {
             for root in numbered(program) {
-                if let Some(folder) = Self::claim(&root)?
-                    && folder.trace().is_none()
-                {
-                    return Ok(folder);
+                match Self::claim(&root, program) {
+                    Ok(folder) if folder.trace().is_none() => return Ok(folder),
+                    Ok(_) | Err(ClaimError::Held { .. }) => {}
+                    Err(error) => return Err(error.into()),
                 }
             }
             bail!("out: no free folder name left");
         };
-        let folder = Self::claim_or_fail(root)?;
+        let folder = Self::claim(root, program)?;
         if let Some(trace) = folder.trace() {
             bail!(
                 "{}: holds a run already ({trace} found, an empty or new folder expected); choose another --out, or \
@@ -58,7 +57,7 @@ impl RunFolder {
     /// The folder of a run to continue: `wanted`, or the last one of `out/<program>`, `out/<program>-2` and so on.
     ///
     /// # Errors
-    /// A folder without a run, or one that another program works in.
+    /// A folder without a run, one that another program works in or that cannot be written to.
     pub fn open(wanted: Option<&Path>, program: &str) -> Result<Self> {
         let last = || numbered(program).take_while(|path| path.join("config.toml").exists()).last();
         let root =
@@ -70,29 +69,13 @@ impl RunFolder {
                 root.display()
             );
         }
-        Self::claim_or_fail(&root)
+        Ok(Self::claim(&root, program)?)
     }
 
-    fn claim_or_fail(root: &Path) -> Result<Self> {
-        match Self::claim(root)? {
-            Some(folder) => Ok(folder),
-            None => bail!(
-                "{}: another program works in this folder; wait, or choose another --out",
-                root.display()
-            ),
-        }
-    }
-
-    /// Makes the folder and takes its lock; `None` if somebody else has it.
-    fn claim(root: &Path) -> Result<Option<Self>> {
-        let fail = || format!("{}: cannot use the output folder", root.display());
-        std::fs::create_dir_all(root).with_context(fail)?;
-        let lock = File::create(root.join(".lock")).with_context(fail)?;
-        match lock.try_lock() {
-            Ok(()) => Ok(Some(Self { root: root.to_path_buf(), _lock: Some(lock) })),
-            Err(TryLockError::WouldBlock) => Ok(None),
-            Err(TryLockError::Error(error)) => Err(error).with_context(fail),
-        }
+    /// Makes the folder and takes its lock.
+    fn claim(root: &Path, program: &str) -> Result<Self, ClaimError> {
+        let lock = FolderLock::claim(root, program)?;
+        Ok(Self { root: root.to_path_buf(), _lock: Some(lock) })
     }
 
     fn trace(&self) -> Option<&'static str> {

@@ -1,4 +1,4 @@
-//! Files that are either the old or the new one, never a part.
+//! Files and folders that are either the old or the new one, never a part; and folders with one writer.
 //!
 //! ```
 //! # fn main() -> std::io::Result<()> {
@@ -11,125 +11,25 @@
 //! ```
 //!
 //! What checkpoints, pictures and logs share: [`write_atomically`] for bytes at hand, [`write_atomically_with`] for what
-//! is too large to be held, [`AtomicFile`] for what arrives little by little. What a failure means is for the caller to say.
+//! is too large to be held, [`AtomicFile`] for what arrives little by little. A folder is filled aside
+//! ([`make_folder`]), then takes its name ([`rename`], [`sync_folder`]); [`remove_folder`] makes it disappear at once,
+//! and [`FolderLock`] keeps a second program out of it. What a failure means is for the caller to say.
+//!
+//! With the feature `faults`, which only dev-dependencies switch on, the module `faults` makes the disk fail at any
+//! chosen operation, so that a test can stop a save at each of its steps.
 
-use std::ffi::OsString;
-use std::fs::{self, File};
-use std::io::{BufWriter, Error, ErrorKind, Result, Write};
-use std::path::{Path, PathBuf};
+mod atomic;
+mod claim_error;
+mod disk;
+#[cfg(feature = "faults")]
+pub mod faults;
+mod folder;
+mod holder;
+mod lock;
+mod utc;
 
-/// Replaces `path` by a file with these bytes; whoever opens it finds the old content or the new, never a part.
-///
-/// The bytes go to `.<name>.partial` in the same folder (a rename is atomic only within a file system), reach the
-/// disk, and are renamed. A run killed in between leaves that one file behind, and the next write to the same path
-/// takes it over, so that kills pile nothing up. A path must have one writer at a time.
-///
-/// # Errors
-/// A path without file name, a folder that is missing or full; the old file is then untouched.
-pub fn write_atomically(path: impl AsRef<Path>, bytes: &[u8]) -> Result<()> {
-    write_atomically_with(path, |file| file.write_all(bytes))
-}
-
-/// As [`write_atomically`], for a file that is written piece by piece: `write` gets a buffered file.
-///
-/// ```
-/// # fn main() -> std::io::Result<()> {
-/// # let file = std::env::temp_dir().join(format!("cola-files-pieces-{}", std::process::id()));
-/// cola_files::write_atomically_with(&file, |to| (0..3).try_for_each(|line| writeln!(to, "{line}")))?;
-/// assert_eq!(std::fs::read_to_string(&file)?, "0\n1\n2\n");
-/// # std::fs::remove_file(file)
-/// # }
-/// ```
-///
-/// # Errors
-/// Those of [`write_atomically`] and of `write`; the old file is then untouched.
-pub fn write_atomically_with(
-    path: impl AsRef<Path>,
-    write: impl FnOnce(&mut dyn Write) -> Result<()>,
-) -> Result<()> {
-    let mut file = AtomicFile::create(path)?;
-    write(&mut file)?;
-    file.commit()
-}
-
-/// A buffered file that takes its name when it is complete; dropped before, it leaves nothing behind.
-///
-/// Written aside, synced and renamed as [`write_atomically`] does.
-///
-/// ```
-/// use std::io::Write;
-///
-/// # fn main() -> std::io::Result<()> {
-/// # let path = std::env::temp_dir().join(format!("cola-files-piecewise-{}", std::process::id()));
-/// let mut file = cola_files::AtomicFile::create(&path)?;
-/// writeln!(file, "one line")?;
-/// assert!(!path.exists());
-/// file.commit()?;
-/// assert_eq!(std::fs::read_to_string(&path)?, "one line\n");
-/// # std::fs::remove_file(path)
-/// # }
-/// ```
-pub struct AtomicFile {
-    path: PathBuf,
-    partial: PathBuf,
-    file: BufWriter<File>,
-    committed: bool,
-}
-
-impl AtomicFile {
-    /// Begins the file that will be `path`.
-    ///
-    /// # Errors
-    /// A path without file name, a folder that is missing or cannot be written to.
-    pub fn create(path: impl AsRef<Path>) -> Result<Self> {
-        let path = path.as_ref();
-        let name =
-            path.file_name().ok_or_else(|| Error::new(ErrorKind::InvalidInput, "the path names no file"))?;
-        let mut partial = OsString::from(".");
-        partial.push(name);
-        partial.push(".partial");
-        let partial = path.with_file_name(partial);
-        let file = BufWriter::new(File::create(&partial)?);
-        Ok(Self { path: path.to_owned(), partial, file, committed: false })
-    }
-
-    /// Brings what was written to the disk and gives the file its name.
-    ///
-    /// # Errors
-    /// The system's; a file that had the name before is then untouched.
-    pub fn commit(mut self) -> Result<()> {
-        self.file.flush()?;
-        self.file.get_ref().sync_all()?;
-        fs::rename(&self.partial, &self.path)?;
-        self.committed = true;
-        let folder = self.path.parent().filter(|folder| !folder.as_os_str().is_empty());
-        sync_folder(folder.unwrap_or(Path::new(".")))
-    }
-}
-
-impl Write for AtomicFile {
-    fn write(&mut self, bytes: &[u8]) -> Result<usize> {
-        self.file.write(bytes)
-    }
-
-    fn flush(&mut self) -> Result<()> {
-        self.file.flush()
-    }
-}
-
-impl Drop for AtomicFile {
-    fn drop(&mut self) {
-        if !self.committed {
-            // Whoever dropped the file has an error to tell; what is left of it costs nothing but room.
-            let _ = fs::remove_file(&self.partial);
-        }
-    }
-}
-
-/// Makes renames within a folder survive a power cut; only Unix opens folders as files.
-///
-/// # Errors
-/// The system's.
-pub fn sync_folder(folder: &Path) -> Result<()> {
-    if cfg!(unix) { File::open(folder)?.sync_all() } else { Ok(()) }
-}
+pub use atomic::{AtomicFile, write_atomically, write_atomically_with};
+pub use claim_error::ClaimError;
+pub use folder::{finish_removals, make_folder, remove_folder, rename, sync_folder};
+pub use holder::Holder;
+pub use lock::FolderLock;
