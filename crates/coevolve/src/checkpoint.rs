@@ -28,8 +28,7 @@ use crate::window::Window;
 const FORMAT: u32 = 2;
 
 /// What all damaged checkpoints have in common.
-const MEND: &str =
-    "a resume passes over it and takes the one before; delete this checkpoint's folder if you do not need it";
+const MEND: &str = "--resume takes the one before it";
 
 /// The part of a checkpoint that is not tensors, `state.json`.
 #[derive(Clone, Debug, Serialize, Deserialize)]

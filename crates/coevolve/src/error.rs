@@ -27,6 +27,9 @@ pub enum Error {
         /// The system's reason.
         source: std::io::Error,
     },
+    /// A checkpoint folder that another program works in, or that cannot be written to.
+    #[error(transparent)]
+    Claim(#[from] cola_files::ClaimError),
     /// A folder that holds no checkpoint.
     #[error("{}: no complete checkpoint here; start the run without --resume, or name the --out folder of an earlier one", folder.display())]
     NoCheckpoint {

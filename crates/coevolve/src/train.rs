@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use cola_data::{ClipSource, Feeder, Loader};
+use cola_files::FolderLock;
 use cola_lam::UsageReport;
 
 use crate::Error;
@@ -36,6 +37,8 @@ impl Run {
     ) -> Result<(), Error> {
         let config = self.config.clone();
         let schedule = &config.schedule;
+        // Held to the end: two runs in one folder would remove each other's checkpoints.
+        let _lock = FolderLock::claim(checkpoints, &program())?;
         checkpoint::prepare(checkpoints, self.step)?;
         let loader = Arc::new(Loader::new(source.clone(), config.loader(), config.seed)?);
         let plan = config.plan.clone();
@@ -194,4 +197,10 @@ impl Run {
         let held = trains.action && taught < self.config.remedies.hold_lam;
         Trains { lam: trains.lam && !held, ..trains }
     }
+}
+
+/// The name under which this program holds folders.
+fn program() -> String {
+    let path = std::env::current_exe().unwrap_or_default();
+    path.file_stem().map_or_else(|| "training".into(), |name| name.to_string_lossy().into_owned())
 }

@@ -3,28 +3,17 @@
 use std::fs;
 use std::path::Path;
 
-use cola_files::sync_folder;
+use cola_files::{finish_removals, make_folder, remove_folder, rename, sync_folder};
 
 use super::{list, step_of};
 use crate::Error;
-
-/// Removes a checkpoint so that a kill in between leaves nothing that looks whole.
-pub(super) fn remove(folder: &Path) -> Result<(), Error> {
-    let io = |source| Error::Io { path: folder.to_path_buf(), doing: "removing an old checkpoint", source };
-    let name = folder.file_name().unwrap_or_default().to_string_lossy();
-    let gone = folder.with_file_name(format!(".{}.gone", name.trim_start_matches('.')));
-    if gone.exists() {
-        fs::remove_dir_all(&gone).map_err(io)?;
-    }
-    fs::rename(folder, &gone).map_err(io)?;
-    fs::remove_dir_all(&gone).map_err(io)
-}
 
 /// Keeps the `keep` newest checkpoints up to `step`, whose own was just written and read back.
 pub(super) fn rotate(root: &Path, step: u64, keep: usize) -> Result<(), Error> {
     let all: Vec<_> =
         list(root).into_iter().filter(|path| step_of(path).is_some_and(|found| found <= step)).collect();
-    all[..all.len().saturating_sub(keep.max(1))].iter().try_for_each(|old| remove(old))
+    let io = |source| Error::Io { path: root.to_path_buf(), doing: "removing an old checkpoint", source };
+    all[..all.len().saturating_sub(keep.max(1))].iter().try_for_each(|old| remove_folder(old).map_err(io))
 }
 
 /// Makes `root` ready for a run that has done `step` steps: clears away what killed runs left, and sets checkpoints of
@@ -32,7 +21,7 @@ pub(super) fn rotate(root: &Path, step: u64, keep: usize) -> Result<(), Error> {
 /// lost, and none can push a good one out.
 pub(crate) fn prepare(root: &Path, step: u64) -> Result<(), Error> {
     let io = |doing| move |source| Error::Io { path: root.to_path_buf(), doing, source };
-    fs::create_dir_all(root).map_err(io("making the checkpoint folder"))?;
+    make_folder(root).map_err(io("making the checkpoint folder"))?;
     for entry in fs::read_dir(root).map_err(io("listing the checkpoint folder"))? {
         let path = entry.map_err(io("listing the checkpoint folder"))?.path();
         let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
@@ -40,20 +29,21 @@ pub(crate) fn prepare(root: &Path, step: u64) -> Result<(), Error> {
             // Killed between the two renames of a step that was saved again.
             let target = root.join(before);
             match target.exists() {
-                true => remove(&path)?,
-                false => fs::rename(&path, &target).map_err(io("putting a checkpoint back"))?,
+                true => remove_folder(&path).map_err(io("removing an old checkpoint"))?,
+                false => rename(&path, &target).map_err(io("putting a checkpoint back"))?,
             }
-        } else if name.starts_with(".step-") && (name.ends_with(".part") || name.ends_with(".gone")) {
-            fs::remove_dir_all(&path).map_err(io("removing an unfinished checkpoint"))?;
+        } else if name.starts_with(".step-") && name.ends_with(".part") {
+            remove_folder(&path).map_err(io("removing an unfinished checkpoint"))?;
         }
     }
+    finish_removals(root).map_err(io("removing an old checkpoint"))?;
     for path in list(root).into_iter().filter(|path| step_of(path).is_some_and(|found| found > step)) {
         let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
         let aside = root.join(format!("passed-over-{name}"));
         if aside.exists() {
-            fs::remove_dir_all(&aside).map_err(io("removing a checkpoint that was passed over twice"))?;
+            remove_folder(&aside).map_err(io("removing a checkpoint that was passed over twice"))?;
         }
-        fs::rename(&path, &aside).map_err(io("setting a checkpoint aside"))?;
+        rename(&path, &aside).map_err(io("setting a checkpoint aside"))?;
     }
     sync_folder(root).map_err(io("syncing the checkpoint folder"))
 }

@@ -1,15 +1,14 @@
 //! Writing a checkpoint: aside, synced, checked, renamed.
 
 use std::collections::HashMap;
-use std::fs;
 use std::path::{Path, PathBuf};
 
 use candle_core::Var;
-use cola_files::{sync_folder, write_atomically};
+use cola_files::{make_folder, remove_folder, rename, sync_folder, write_atomically};
 use cola_lam::codebook_version;
 
 use super::digest::Digest;
-use super::rotate::{remove, rotate};
+use super::rotate::rotate;
 use super::{State, folder_name};
 use crate::Error;
 use crate::run::Run;
@@ -23,18 +22,18 @@ pub(crate) fn save(run: &Run, root: &Path) -> Result<PathBuf, Error> {
     let (target, aside) = (root.join(&name), root.join(format!(".{name}.part")));
     if let Err(error) = write(run, &aside) {
         // A full disk has use for the room; if it stays, the next run takes it away.
-        let _ = fs::remove_dir_all(&aside);
+        let _ = remove_folder(&aside);
         return Err(error);
     }
     let before = root.join(format!(".{name}.old"));
     if target.exists() {
         // The same step again, after going on from an older checkpoint.
-        fs::rename(&target, &before).map_err(io("making way for a checkpoint"))?;
+        rename(&target, &before).map_err(io("making way for a checkpoint"))?;
     }
-    fs::rename(&aside, &target).map_err(io("renaming the checkpoint"))?;
+    rename(&aside, &target).map_err(io("renaming the checkpoint"))?;
     sync_folder(root).map_err(io("syncing the checkpoint folder"))?;
     if before.exists() {
-        remove(&before)?;
+        remove_folder(&before).map_err(io("removing an old checkpoint"))?;
     }
     rotate(root, run.step, run.config.schedule.keep)?;
     Ok(target)
@@ -44,9 +43,9 @@ pub(crate) fn save(run: &Run, root: &Path) -> Result<PathBuf, Error> {
 pub(crate) fn write(run: &Run, folder: &Path) -> Result<(), Error> {
     let io = |doing| move |source| Error::Io { path: folder.to_path_buf(), doing, source };
     if folder.exists() {
-        fs::remove_dir_all(folder).map_err(io("removing an unfinished checkpoint"))?;
+        remove_folder(folder).map_err(io("removing an unfinished checkpoint"))?;
     }
-    fs::create_dir_all(folder).map_err(io("making the checkpoint folder"))?;
+    make_folder(folder).map_err(io("making the checkpoint folder"))?;
     run.params.save(folder)?;
     let mut state = State::of(run);
     let mut tensors = HashMap::new();

@@ -6,7 +6,7 @@ use cola_data::Loader;
 use cola_golden::gradients_cover;
 use cola_nn::{Compute, Precision};
 
-use crate::phases::{awake, is_exactly_zero};
+use crate::support::{awake, is_exactly_zero};
 
 const KINDS: [PhaseKind; 3] = [PhaseKind::Lam, PhaseKind::Warm, PhaseKind::Joint];
 

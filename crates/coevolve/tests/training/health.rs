@@ -98,7 +98,7 @@ fn gradients_by_source_are_those_of_separate_passes() -> Result<()> {
         let clips = crate::support::clips(3);
         let run = Run::new(&config, &Device::Cpu).expect("a run");
         run.fit_codec(&clips).expect("a codec");
-        crate::phases::awake(run.params())?;
+        crate::support::awake(run.params())?;
         // Its first codes would be drawn anew otherwise.
         config.lam.code_init = cola_lam::CodeInit::Box;
         let mut fresh = Run::new(&config, &Device::Cpu).expect("a run");
@@ -159,7 +159,7 @@ fn a_quantizer_that_drowns_the_prediction_is_named_with_its_cure() {
 fn the_forward_models_sensitivity_is_its_error_with_other_actions_less_that_with_its_own() -> Result<()> {
     let config = crate::support::config("LAM4");
     let params = SystemParams::new(&config, &Device::Cpu)?;
-    crate::phases::awake(&params)?;
+    crate::support::awake(&params)?;
     let system = System::enter(&params, &config, Trains::default())?;
     let measure = |source: &dyn ClipSource| {
         let held_out = HeldOut::new(source, 6, &config, &Device::Cpu).expect("clips");

@@ -7,22 +7,7 @@ use cola_coevolve::{
 use cola_data::Loader;
 use cola_golden::gradients_cover;
 
-/// Key biases behind a softmax: their exact gradient is zero, so what arrives is rounding noise or nothing.
-pub(crate) fn is_exactly_zero(name: &str) -> bool {
-    name.ends_with("k_norm.bias") || name.ends_with("k_layernorm.bias")
-}
-
-/// Fresh parameters in which nothing starts at zero, so that no path is silent.
-pub(crate) fn awake(params: &SystemParams) -> Result<()> {
-    for (index, (name, var, _)) in params.vars(Trains::default()).into_iter().enumerate() {
-        if !name.starts_with("codec.") {
-            let mut rng = cola_random::stream(9, &name, index as u64, 0);
-            let noise = cola_nn::normal(var.shape().clone(), &Device::Cpu, &mut rng)?;
-            var.set(&(var.as_detached_tensor() + (noise * 0.05)?)?)?;
-        }
-    }
-    Ok(())
-}
+use crate::support::{awake, is_exactly_zero};
 
 #[test]
 fn every_trainable_variable_gets_a_gradient_and_every_frozen_one_none_in_every_phase() -> Result<()> {

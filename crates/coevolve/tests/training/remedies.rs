@@ -6,8 +6,8 @@ use cola_data::Loader;
 use cola_golden::gradients_cover;
 use cola_lam::{CLUSTER_SIZE, CODEBOOK, EMBED_AVG};
 
-use crate::phases::{awake, is_exactly_zero};
 use crate::resume::resuming_equals_never_stopping;
+use crate::support::{awake, is_exactly_zero};
 
 /// Every remedy that a codebook can have, at once.
 fn everything(plan: &str) -> ExperimentConfig {

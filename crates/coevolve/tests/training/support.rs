@@ -3,8 +3,8 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use candle_core::Device;
-use cola_coevolve::{ExperimentConfig, Run};
+use candle_core::{Device, Result};
+use cola_coevolve::{ExperimentConfig, Run, SystemParams, Trains};
 use cola_data::{ClipSource, DrawnConfig, DrawnWorld};
 
 /// All phases that a plan can have, two batches each.
@@ -45,4 +45,21 @@ pub(crate) fn train(config: &ExperimentConfig, folder: &Path) -> Run {
     run.fit_codec(&clips).expect("a codec");
     run.train(&clips, None, folder, &mut []).expect("training");
     run
+}
+
+/// Key biases behind a softmax: their exact gradient is zero, so what arrives is rounding noise or nothing.
+pub(crate) fn is_exactly_zero(name: &str) -> bool {
+    name.ends_with("k_norm.bias") || name.ends_with("k_layernorm.bias")
+}
+
+/// Fresh parameters in which nothing starts at zero, so that no path is silent.
+pub(crate) fn awake(params: &SystemParams) -> Result<()> {
+    for (index, (name, var, _)) in params.vars(Trains::default()).into_iter().enumerate() {
+        if !name.starts_with("codec.") {
+            let mut rng = cola_random::stream(9, &name, index as u64, 0);
+            let noise = cola_nn::normal(var.shape().clone(), &Device::Cpu, &mut rng)?;
+            var.set(&(var.as_detached_tensor() + (noise * 0.05)?)?)?;
+        }
+    }
+    Ok(())
 }
