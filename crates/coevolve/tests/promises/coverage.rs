@@ -7,7 +7,7 @@ use cola_golden::gradients_cover;
 
 #[test]
 fn gradient_coverage() {
-    let plain = crate::support::config("PRE2+LAM2+WARM2+E2E2+WM2");
+    let plain = crate::support::config(crate::support::EVERY_PHASE);
     let recomputed = plain.with("compute.recompute=true").expect("a value");
     let prompt = plain.with("lam.readout=\"prompt\"").expect("a value");
     for (what, config) in [("plain", plain), ("recomputed", recomputed), ("prompt", prompt)] {

@@ -2,6 +2,7 @@
 //! loader position, noise and records.
 
 use cola_coevolve::{Error, ExperimentConfig};
+use cola_nn::Params;
 
 use crate::runs::{Watcher, assert_same, fresh, held_out, newest, resumed};
 
@@ -76,10 +77,11 @@ fn resume_bit_exact_warmup_to_e2e_boundary_of_a_backbone_trained_before() {
     let (mut run, clips) = fresh(&config);
     run.train(&clips, None, &root.path().join("through"), &mut []).expect("training");
     // The counts of its own warm-up begin anew at the unfreezing.
-    let count = |name: &str| run.updates(name);
-    let block =
-        run.params().backbone.vars().first().map(|(name, _)| format!("backbone.{name}")).expect("a name");
-    assert_eq!((count(&block), count("action.out.weight")), (4, 8));
+    let count = |set: &str, params: &Params| {
+        let name = params.vars().pop().expect("a variable").0;
+        run.updates(&format!("{set}.{name}"))
+    };
+    assert_eq!((count("backbone", &run.params().backbone), count("action", &run.params().action)), (4, 8));
 
     let (mut stopped, _) = fresh(&config);
     let mut watcher = Watcher::stopping_at(8);

@@ -63,8 +63,7 @@ fn rotate_keeps_last_good_when_every_file_of_the_newest_is_damaged_in_turn() {
     let root = tempfile::tempdir().expect("a folder");
     let mut config = crate::support::config("LAM8");
     config.schedule.keep = 2;
-    let (mut run, clips) = fresh(&config);
-    run.train(&clips, None, root.path(), &mut []).expect("training");
+    crate::support::train(&config, root.path());
     let newest = checkpoint::list(root.path()).pop().expect("a checkpoint");
     let mut tried = 0;
     for entry in std::fs::read_dir(&newest).expect("a folder") {
