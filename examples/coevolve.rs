@@ -6,21 +6,18 @@
 //! Expect some minutes on two CPU cores. Phases print themselves; the folder `out/coevolve` then holds `curves.png`,
 //! `rollouts.gif`, `rollouts.png`, `evaluation.json`, `log.jsonl`, `tensorboard/`, `config.toml` and `checkpoints/`.
 
-use std::path::Path;
 use std::time::Instant;
 
 use anyhow::{Context, Result};
 use candle_core::Device;
 use clap::Parser;
-use cola_coevolve::{
-    Evaluation, ExperimentConfig, HeldOut, Pictures, Run, SystemParams, checkpoint, evaluate,
-};
+use cola_coevolve::{Evaluation, HeldOut, Pictures, Run, checkpoint, evaluate};
 use cola_examples::args::RunArgs;
-use cola_examples::choice::write;
 use cola_examples::figures::{score_table, write_rollouts};
 use cola_examples::folder::RunFolder;
-use cola_examples::sources::{Sources, generator};
-use cola_examples::training;
+use cola_examples::output::write;
+use cola_examples::sources::Sources;
+use cola_examples::{generator, training};
 use cola_report::Progress;
 
 #[global_allocator]
@@ -40,7 +37,10 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 ///   coevolve --plan WARM800+E2E3200             no LAM phase
 ///   coevolve --plan LAM2K+WM2K                  the two-stage baseline: the world model learns with a frozen LAM
 ///   coevolve --plan E2E2K --lam-from out/lam    joint training from a LAM that is there already
-///   coevolve --resume                           continue after a stop
+///   coevolve --resume                           continue after a stop: everything is as it was
+///   coevolve --resume --plan LAM2K+WARM400+E2E3K    the same run, longer
+///   coevolve --init-from out/coevolve --plan E2E1K  a new run from another one's weights only
+///   coevolve --scale small --print-config > my.toml     the configuration, every value explained
 ///   coevolve --data path/to/lerobot_dataset     your own clips
 #[derive(Parser)]
 #[command(verbatim_doc_comment)]
@@ -52,10 +52,13 @@ struct Cli {
 fn main() -> Result<()> {
     let started = Instant::now();
     let args = Cli::parse().run;
+    if args.print_config {
+        return training::print_config(&args.experiment()?);
+    }
     let device = args.device.open()?;
-    let (folder, config, choice, sources) = training::open(&args, "coevolve", || args.experiment())?;
-    let mut run = training::start(&args, &folder, &config, &choice, &device, |run| {
-        load_generator(choice.pretrain, &folder, &config, run.params(), &sources, &device)
+    let (folder, config, sources) = training::open(&args, "coevolve", || args.experiment())?;
+    let mut run = training::start(&args, &folder, &config, &device, |run| {
+        generator::load(&folder, &config, run.params(), &sources, &device)
     })?;
     let held_out = HeldOut::new(&*sources.held_out, config.evaluation.curve_transitions, &config, &device)?;
     // Only to hear of held-out clips that will not do before the training, not after it.
@@ -66,63 +69,6 @@ fn main() -> Result<()> {
     write_rollouts(&pictures, &folder.path("rollouts.gif"), &folder.path("rollouts.png"))?;
     write(&folder.path("evaluation.json"), &serde_json::to_vec_pretty(&evaluations)?)?;
     summary(&evaluations, &folder, started)
-}
-
-/// The pre-trained video model: the shipped one where it fits, otherwise made here and kept below the run's folder.
-fn load_generator(
-    redo: bool,
-    folder: &RunFolder,
-    config: &ExperimentConfig,
-    params: &SystemParams,
-    sources: &Sources,
-    device: &Device,
-) -> Result<()> {
-    if !redo && fits(&generator(), config) {
-        println!("generator  the shipped one ({})", generator().display());
-        return Ok(params.load_generator(&generator())?);
-    }
-    if !redo {
-        println!("generator  the shipped one is for another model, latents or view; one is made here");
-    }
-    let own = folder.pretrain()?;
-    let finished = own.path("generator");
-    if !finished.join("config.toml").is_file() {
-        let plan = ExperimentConfig { plan: config.pretrain.clone(), ..config.clone() };
-        let mut run = if own.has_checkpoint() {
-            Run::resume(&own.checkpoints(), device)?
-        } else {
-            let run = Run::new(&plan, device)?;
-            run.fit_codec(&sources.train)?;
-            run
-        };
-        training::train(&mut run, &own, sources, None)?;
-        std::fs::create_dir_all(&finished)
-            .with_context(|| format!("{}: cannot be made", finished.display()))?;
-        run.params().save_generator(&finished)?;
-        // Last, because its presence says that the generator is complete.
-        write(&finished.join("config.toml"), plan.to_toml()?.as_bytes())?;
-    }
-    println!("generator  {}", finished.display());
-    Ok(params.load_generator(&finished)?)
-}
-
-/// Whether a stored generator was made for the same model, latents and view.
-fn fits(folder: &Path, config: &ExperimentConfig) -> bool {
-    ExperimentConfig::read(&folder.join("config.toml")).is_ok_and(|made| {
-        let key = |config: &ExperimentConfig| {
-            let mut dit = config.dit.clone();
-            dit.action = made.dit.action.clone(); // the generator has no actions
-            (
-                dit,
-                config.codec.clone(),
-                (config.flow.time, config.flow.given_min, config.flow.given_max),
-                config.data.region,
-                config.data.world_size,
-                config.data.frames,
-            )
-        };
-        key(&made) == key(config)
-    })
 }
 
 fn evaluate_all(run: &Run, sources: &Sources, device: &Device) -> Result<(Vec<Evaluation>, Pictures)> {

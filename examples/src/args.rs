@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail};
 use candle_core::Device;
 use clap::{Args, ValueEnum};
-use cola_coevolve::{ExperimentConfig, checkpoint};
+use cola_coevolve::{ExperimentConfig, Generator, checkpoint};
 use cola_data::Region;
 
 use crate::sources::{robodesk, same_folder};
@@ -46,6 +46,8 @@ pub enum Scale {
     Smoke,
     /// RoboDesk at 32 pixels, two CPU cores, minutes.
     Tiny,
+    /// The same with models of four times the parameters, generator made by the run: about 25 minutes.
+    Small,
     /// A drawn square moved by a random action, 16 pixels; needs no data.
     Toy,
     /// The paper's sizes. For a large GPU.
@@ -58,6 +60,7 @@ impl Scale {
         match self {
             Self::Smoke => "smoke",
             Self::Tiny => "tiny",
+            Self::Small => "small",
             Self::Toy => "toy",
             Self::Paper => "paper",
         }
@@ -83,8 +86,9 @@ pub struct RunArgs {
     /// Seeds initial values, sample order, crops, noise and times. The same seed gives the same bits on a CPU.
     #[arg(long)]
     pub seed: Option<u64>,
-    /// Your own clips: a dataset of any format that `dataset inspect` reads, or a mixture of them as a .toml file
-    /// [default: the RoboDesk clips of this repository]. Whole frames are used unless --set data.region=... cuts them.
+    /// Your own clips, `data.path`: a dataset of any format that `dataset inspect` reads, or a mixture of them as a .toml
+    /// file [default: the RoboDesk clips of this repository]. Whole frames are used unless --set data.region=... cuts
+    /// them.
     #[arg(long, value_name = "DIR")]
     pub data: Option<PathBuf>,
     /// Output folder [default: `out/` and the name of the program, then -2 and so on if that is taken].
@@ -93,16 +97,25 @@ pub struct RunArgs {
     /// Change one value of the configuration; may be repeated. Example: --set data.batch=16
     #[arg(long = "set", value_name = "KEY=VALUE")]
     pub overrides: Vec<String>,
-    /// Continue the run in the output folder from its newest checkpoint, under its stored configuration.
-    #[arg(long, conflicts_with_all = ["scale", "config", "plan", "without_warmup", "seed", "overrides", "pretrain", "data", "lam_from"])]
+    /// Print the resolved configuration as TOML, every value explained, and do nothing else. `--config` takes it back.
+    #[arg(long, conflicts_with = "resume")]
+    pub print_config: bool,
+    /// Continue the run in the output folder from its newest checkpoint: everything is as it was, weights, moments, steps
+    /// and order. --set, --data and --plan may change what decides no step done so far (the end of the plan, `schedule`,
+    /// `health`, where the data lies); anything else is refused by name.
+    #[arg(long, conflicts_with_all = ["scale", "config"])]
     pub resume: bool,
-    /// Make the pre-trained video generator anew, instead of taking the one of this repository.
-    #[arg(long)]
-    pub pretrain: bool,
+    /// Start a new run from the weights of another run (its folder or one of its checkpoints), `start.init_from`: weights
+    /// only, all of them, no moments and no steps. To go on with a run, use --resume.
+    #[arg(long, value_name = "DIR")]
+    pub init_from: Option<PathBuf>,
     /// Start from the inverse dynamics model and codebook of another run (its folder or one of its checkpoints), for
-    /// example of stage one of the two-stage baseline.
+    /// example of stage one of the two-stage baseline, `start.lam_from`: weights only.
     #[arg(long, value_name = "DIR")]
     pub lam_from: Option<PathBuf>,
+    /// Make the pre-trained video generator anew, instead of taking the one of this repository: `start.generator=make`.
+    #[arg(long)]
+    pub pretrain: bool,
     /// Save and stop when the codebook has collapsed, instead of warning only; see `health` in the configuration.
     #[arg(long)]
     pub stop_on_collapse: bool,
@@ -139,12 +152,30 @@ impl RunArgs {
             None => ExperimentConfig::preset(self.scale.name())?,
         };
         // A preset's cut-out belongs to the pictures that it was chosen for.
-        if let (None, Some(data)) = (&self.config, &self.data)
-            && !same_folder(data, &robodesk())
-        {
+        if self.config.is_none() && self.named_data().is_some_and(|data| !same_folder(data, &robodesk())) {
             config.data.region = Region::FULL;
         }
-        config = config.with_all(&self.overrides)?;
+        self.applied_to(config)
+    }
+
+    /// A configuration with the values that the command line sets; its relative paths are taken from the working folder.
+    ///
+    /// # Errors
+    /// A key or value that is not understood.
+    pub fn applied_to(&self, config: ExperimentConfig) -> Result<ExperimentConfig> {
+        let mut config = config.with_all(&self.overrides)?;
+        for (path, place) in [
+            (&self.data, &mut config.data.path),
+            (&self.init_from, &mut config.start.init_from),
+            (&self.lam_from, &mut config.start.lam_from),
+        ] {
+            if let Some(path) = path {
+                place.clone_from(path);
+            }
+        }
+        if self.pretrain {
+            config.start.generator = Generator::Make;
+        }
         if let Some(plan) = &self.plan {
             config.plan = plan.parse()?;
         }
@@ -155,6 +186,16 @@ impl RunArgs {
             config.plan = config.plan.without_warmup();
         }
         config.check()?;
-        Ok(config)
+        Ok(config.with_paths_from(&std::env::current_dir().context("the working folder")?))
+    }
+
+    /// The dataset that the command line names, either way.
+    fn named_data(&self) -> Option<&Path> {
+        let set = self.overrides.iter().rev().find_map(|text| {
+            let (key, path) = text.split_once('=')?;
+            let path = path.trim().trim_matches(['"', '\'']);
+            (key.trim() == "data.path" && !path.is_empty()).then(|| Path::new(path))
+        });
+        self.data.as_deref().or(set)
     }
 }

@@ -1,15 +1,16 @@
 //! What the example programs share: arguments, sources, console, logs and figures.
 
 pub mod args;
-pub mod choice;
 pub mod console;
 pub mod dataset;
 pub mod download;
 pub mod evaluate;
 pub mod figures;
 pub mod folder;
+pub mod generator;
 pub mod lam;
 pub mod logs;
+pub mod output;
 pub mod rollout;
 pub mod sources;
 pub mod training;

@@ -77,6 +77,18 @@ pub struct Sources {
 }
 
 impl Sources {
+    /// Those of `data.path`; where it is empty, of the drawn world or the shipped dataset.
+    ///
+    /// # Errors
+    /// A dataset that is missing, damaged, or too short for the clips.
+    pub fn of(config: &ExperimentConfig) -> Result<Self> {
+        match &config.data.path {
+            path if !path.as_os_str().is_empty() => Self::open(path, config),
+            _ if config.data.drawn => Self::drawn(config),
+            _ => Self::open(&robodesk(), config),
+        }
+    }
+
     /// A dataset of any format, or a mixture of them that a `.toml` file describes.
     ///
     /// # Errors

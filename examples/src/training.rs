@@ -1,48 +1,78 @@
 //! What every training program does around its run.
 
-use anyhow::{Result, bail};
+use std::io::Write as _;
+use std::path::Path;
+
+use anyhow::{Context, Result};
 use candle_core::Device;
-use cola_coevolve::{Error, ExperimentConfig, HeldOut, Observer, Run, StoredLam};
+use cola_coevolve::{Error, ExperimentConfig, Generator, HeldOut, Observer, Run, StoredLam};
 use cola_lam::codebook_version;
 
 use crate::args::{RunArgs, checkpoint_at};
-use crate::choice::Choice;
 use crate::console::Console;
 use crate::figures::write_curves;
 use crate::folder::RunFolder;
+use crate::generator;
 use crate::logs::Logs;
 use crate::sources::Sources;
+
+/// Writes the resolved configuration to standard output, every key explained.
+///
+/// # Errors
+/// A standard output that is closed.
+pub fn print_config(config: &ExperimentConfig) -> Result<()> {
+    std::io::stdout().write_all(config.to_explained_toml()?.as_bytes()).context("writing the configuration")
+}
 
 /// The folder, configuration and clips of a new or resumed run. A new one is found by `--resume` from here on; before,
 /// nothing was worth keeping.
 ///
 /// # Errors
-/// A folder, configuration or dataset that will not do.
+/// A folder, configuration or dataset that will not do; values that a resumed run cannot change.
 pub fn open(
     args: &RunArgs,
     program: &str,
     configure: impl FnOnce() -> Result<ExperimentConfig>,
-) -> Result<(RunFolder, ExperimentConfig, Choice, Sources)> {
-    let (folder, config) = if args.resume {
+) -> Result<(RunFolder, ExperimentConfig, Sources)> {
+    let (folder, config, stored) = if args.resume {
         let folder = RunFolder::open(args.out.as_deref(), program)?;
-        let config = folder.config()?;
-        (folder, config)
-    } else {
-        let config = configure()?;
-        (RunFolder::create(args.out.as_deref(), program)?, config)
-    };
-    let choice = Choice::of(args, &folder)?;
-    if let Some(from) = &choice.lam_from {
+        let stored = folder.config()?;
+        let config = args.applied_to(stored.clone())?;
         // What will not do is said before minutes of decoding, and before the folder is a run's.
-        StoredLam::check_fit(&checkpoint_at(from)?, &config)?;
-    }
-    let sources = choice.open(&config)?;
-    if !args.resume {
-        choice.write(&folder)?;
+        match folder.has_checkpoint() {
+            true => Run::check_resume(&folder.checkpoints(), &config)?,
+            false => config.check_resume(&stored, 0)?,
+        }
+        (folder, config, Some(stored))
+    } else {
+        let mut config = configure()?;
+        resolve(&mut config)?;
+        (RunFolder::create(args.out.as_deref(), program)?, config, None)
+    };
+    let sources = Sources::of(&config)?;
+    if stored.as_ref() != Some(&config) {
         folder.write_config(&config)?;
     }
     header(&folder, &config, &sources)?;
-    Ok((folder, config, choice, sources))
+    Ok((folder, config, sources))
+}
+
+/// Names the very checkpoints that a new run starts from, not runs that may go on meanwhile, and refuses those of other
+/// models.
+fn resolve(config: &mut ExperimentConfig) -> Result<()> {
+    let named = |path: &Path| !path.as_os_str().is_empty();
+    if named(&config.start.init_from) {
+        config.start.init_from = checkpoint_at(&config.start.init_from).context("start.init_from")?;
+        Run::check_init_from(&config.start.init_from, config)?;
+    }
+    if named(&config.start.lam_from) {
+        config.start.lam_from = checkpoint_at(&config.start.lam_from).context("start.lam_from")?;
+        StoredLam::check_fit(&config.start.lam_from, config)?;
+    }
+    if let Generator::Folder(folder) = &config.start.generator {
+        generator::check(folder, config)?;
+    }
+    Ok(())
 }
 
 fn header(folder: &RunFolder, config: &ExperimentConfig, sources: &Sources) -> Result<()> {
@@ -61,7 +91,8 @@ fn header(folder: &RunFolder, config: &ExperimentConfig, sources: &Sources) -> R
     Ok(())
 }
 
-/// The run at its newest checkpoint, or a fresh one that `prepare` and `--lam-from` have filled.
+/// The run at its newest checkpoint, or a fresh one that begins as `start` in its configuration says; `prepare` gives it
+/// a generator where it does not take all weights over.
 ///
 /// # Errors
 /// A checkpoint that is damaged or of another configuration, `prepare`'s.
@@ -69,29 +100,26 @@ pub fn start(
     args: &RunArgs,
     folder: &RunFolder,
     config: &ExperimentConfig,
-    choice: &Choice,
     device: &Device,
     prepare: impl FnOnce(&Run) -> Result<()>,
 ) -> Result<Run> {
     let mut run = if args.resume && folder.has_checkpoint() {
-        let run = Run::resume(&folder.checkpoints(), device)?;
-        if run.config() != config {
-            bail!(
-                "{folder}/config.toml differs from the checkpoint's own; put back the one in {}/step-.../config.toml",
-                folder.checkpoints().display()
-            );
-        }
-        run
+        Run::resume_with(&folder.checkpoints(), config, device)?
     } else {
         let mut run = Run::new(config, device)?;
-        prepare(&run)?;
-        if let Some(from) = &choice.lam_from {
-            let from = checkpoint_at(from)?;
-            run.load_lam(&from)?;
+        let (init_from, lam_from) = (&config.start.init_from, &config.start.lam_from);
+        if init_from.as_os_str().is_empty() {
+            prepare(&run)?;
+        } else {
+            run.init_from(init_from)?;
+            println!("weights    all of {}, no moments, no steps", init_from.display());
+        }
+        if !lam_from.as_os_str().is_empty() {
+            run.load_lam(lam_from)?;
             println!(
                 "LAM        version {}, from {}",
                 codebook_version(&config.lam, &run.params().lam)?,
-                from.display()
+                lam_from.display()
             );
         }
         run

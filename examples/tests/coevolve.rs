@@ -121,9 +121,68 @@ fn wrong_input_is_refused_with_a_mend_and_earlier_outputs_stay() {
     let free = root.path().join("free");
     fails(&run(&free, &["--resume"]), &["no run to resume", "without --resume"]);
     fails(&run(&free, &["--data", "no/such/folder"]), &["no/such/folder"]);
-    fails(&run(&free, &["--set", "lam.colour=3"]), &["there is no key `colour`", "codes"]);
+    fails(&run(&free, &["--set", "lam.colour=3"]), &["there is no key `lam.colour`", "codes"]);
     fails(&run(&free, &["--set", "data.frames=17", "--set", "lam.max_frames=17"]), &["16", "17"]);
     fails(&run(&free, &["--plan", "WARP3"]), &["WARP3", "WARM8K+E2E52K"]);
     fails(&run(&free, &["--device", "cuda"]), &["--device cpu"]);
     assert!(!free.join("config.toml").exists(), "a run that never began left a configuration");
+}
+
+#[test]
+fn the_printed_configuration_is_one_and_touches_nothing() {
+    let root = tempfile::tempdir().expect("a folder");
+    let out = root.path().join("run");
+    let clips = root.path().join("clips").display().to_string();
+    let asked = ["--scale", "small", "--set", "optimizer.clip=2", "--data", &clips, "--seed", "3"];
+    let printed = succeeds(&run(&out, &[&asked[..], &["--print-config"]].concat()));
+    let file = root.path().join("my.toml");
+    std::fs::write(&file, &printed).expect("a file");
+    let name = file.display().to_string();
+    assert_eq!(succeeds(&run(&out, &["--config", &name, "--print-config"])), printed);
+    for part in ["seed = 3", "clip = 2.0", &clips, "generator = \"make\"", "# Clips of a batch.", "top = 0.0"]
+    {
+        assert!(printed.contains(part), "`{part}` is not in:\n{printed}");
+    }
+    assert!(!out.exists(), "a folder was made");
+
+    std::fs::write(&file, "preset = \"smoke\"\n[data]\nbacth = 4\n").expect("a file");
+    fails(&run(&out, &["--config", &name]), &["my.toml", "line 3", "`data.bacth`", "`data.batch`?"]);
+    fails(&run(&out, &["--set", "optimiser.warmup=3"]), &["did you mean `optimizer.warmup`?"]);
+    assert!(!out.exists(), "a folder was made");
+}
+
+#[test]
+fn a_resumed_run_takes_what_may_change_and_a_new_one_takes_weights_only() {
+    let root = tempfile::tempdir().expect("a folder");
+    let out = root.path().join("run");
+    succeeds(&run(&out, &SHORT));
+    let stored = std::fs::read_to_string(out.join("config.toml")).expect("the configuration");
+
+    let wrong = ["--resume", "--set", "data.batch=5", "--seed", "4", "--set", "schedule.keep=1"];
+    fails(
+        &run(&out, &wrong),
+        &["after step 30", "data.batch is 4, wanted 5", "seed is 0, wanted 4", "--init-from"],
+    );
+    fails(&run(&out, &["--resume", "--plan", "LAM10+WARM30"]), &["plan is", "LAM10+WARM10+E2E10"]);
+    fails(&run(&out, &["--resume", "--config", "my.toml"]), &["--resume", "--config"]);
+    let kept = std::fs::read_to_string(out.join("config.toml")).expect("the configuration");
+    assert_eq!(kept, stored, "a refused change was kept");
+
+    let longer = ["--resume", "--plan", "LAM10+WARM10+E2E15", "--set", "schedule.keep=1"];
+    succeeds(&run(&out, &longer));
+    assert!(out.join("checkpoints/step-00000035/state.json").is_file());
+    for file in ["config.toml", "checkpoints/step-00000035/config.toml"] {
+        let text = std::fs::read_to_string(out.join(file)).expect("a configuration");
+        assert!(text.contains("LAM10+WARM10+E2E15") && text.contains("keep = 1"), "{file}:\n{text}");
+    }
+
+    let (next, from) = (root.path().join("next"), out.display().to_string());
+    // All of SHORT but its plan.
+    let begin = [&SHORT[..2], &SHORT[4..], &["--init-from", &from, "--plan", "E2E5"]].concat();
+    fails(&run(&next, &[&begin[..], &["--set", "lam.layers=1"]].concat()), &["lam.layers = 2 (1)"]);
+    assert!(!next.join("config.toml").exists(), "a run that never began left a configuration");
+    let told = succeeds(&run(&next, &begin));
+    assert!(told.contains("step-00000035, no moments, no steps") && !told.contains("generator  "), "{told}");
+    let text = std::fs::read_to_string(next.join("config.toml")).expect("the configuration");
+    assert!(text.contains("run/checkpoints/step-00000035\""), "{text}");
 }

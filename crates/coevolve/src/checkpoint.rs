@@ -102,7 +102,7 @@ fn folder_name(step: u64) -> String {
 }
 
 /// The step of a folder named by [`folder_name`].
-fn step_of(path: &Path) -> Option<u64> {
+pub(crate) fn step_of(path: &Path) -> Option<u64> {
     path.file_name()?.to_str()?.strip_prefix("step-")?.parse().ok()
 }
 

@@ -3,15 +3,23 @@
 mod check;
 mod data;
 mod deviations;
+mod explained;
+mod nearest;
+mod paths;
 mod presets;
+mod resumed;
+mod start;
 mod text;
+mod tree;
 
 use cola_dit_world::{CodecConfig, DitConfig, HistoryUse, RolloutConfig};
 use cola_flow::{SamplerConfig, TimeConfig};
 use cola_lam::LamConfig;
 use cola_nn::Compute;
 pub use data::DataConfig;
+pub use resumed::Fixed;
 use serde::{Deserialize, Serialize};
+pub use start::{Generator, StartConfig};
 
 use crate::divergence::DivergenceConfig;
 use crate::health::HealthConfig;
@@ -31,6 +39,9 @@ pub struct ExperimentConfig {
     pub plan: Plan,
     /// How the stand-in for the pre-trained generator is made when none is given.
     pub pretrain: Plan,
+    /// What the run takes over from others before its first step.
+    #[serde(default)]
+    pub start: StartConfig,
     /// Clips and views.
     pub data: DataConfig,
     /// Latents of small configurations.

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use crate::config::Fixed;
 use crate::divergence::Divergence;
 use crate::health::Warning;
 
@@ -16,6 +17,20 @@ pub enum Error {
         origin: String,
         /// What was found, what was expected, and the mend.
         reason: String,
+    },
+    /// Values that a resumed run cannot change, see
+    /// [`ExperimentConfig::check_resume`](crate::ExperimentConfig::check_resume).
+    #[error(
+        "after step {step}, a resumed run cannot change {}; leave {} as stored, or start a new run with --init-from and the \
+         name of this one: its weights, new settings",
+        listed(refused),
+        if refused.len() == 1 { "it" } else { "them" }
+    )]
+    Fixed {
+        /// Steps done.
+        step: u64,
+        /// The values.
+        refused: Box<[Fixed]>,
     },
     /// A folder or file of a run that the system refused.
     #[error("{}: {doing} failed; check that it exists and may be read, or that its folder may be written and has room", path.display())]
@@ -104,4 +119,8 @@ pub enum Error {
     /// Tensor arithmetic.
     #[error(transparent)]
     Candle(#[from] candle_core::Error),
+}
+
+fn listed(refused: &[Fixed]) -> String {
+    refused.iter().map(Fixed::to_string).collect::<Vec<_>>().join("; ")
 }

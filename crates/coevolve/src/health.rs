@@ -174,6 +174,11 @@ impl Health {
         }
     }
 
+    /// Judges by the limits of another configuration from here on; what was seen stays.
+    pub(crate) fn limit(&mut self, config: &HealthConfig) {
+        self.monitor.limit(config.codebook);
+    }
+
     /// Whether the window's codes are those of this codebook.
     pub(crate) fn fits(&self, lam: &LamConfig) -> bool {
         self.stretches

@@ -31,6 +31,7 @@
 //! picks a device: programs do.
 
 mod advance;
+mod begin;
 pub mod checkpoint;
 mod codebook;
 mod config;
@@ -52,8 +53,8 @@ mod train;
 mod window;
 
 pub use config::{
-    DataConfig, EvaluationConfig, ExperimentConfig, FlowConfig, PhaseConfig, PhasesConfig, Rates, Remedies,
-    ScheduleConfig,
+    DataConfig, EvaluationConfig, ExperimentConfig, Fixed, FlowConfig, Generator, PhaseConfig, PhasesConfig,
+    Rates, Remedies, ScheduleConfig, StartConfig,
 };
 pub use divergence::{Divergence, DivergenceConfig, DivergencePolicy};
 pub use error::Error;

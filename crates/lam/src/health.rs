@@ -216,6 +216,11 @@ impl HealthMonitor {
         Self { limits, streaks: Vec::new() }
     }
 
+    /// Other limits from here on; the windows seen so far stay counted.
+    pub fn limit(&mut self, limits: HealthLimits) {
+        self.limits = limits;
+    }
+
     /// Takes in the histogram of a window and returns the gravest symptom of each place that has lasted long enough, the
     /// positions first.
     pub fn observe(&mut self, window: &CodebookUsage) -> Vec<Finding> {

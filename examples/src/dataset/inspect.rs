@@ -3,13 +3,13 @@
 use anyhow::Result;
 use cola_report::{Histogram, histograms};
 
-use crate::choice::write;
 use crate::dataset::args::InspectArgs;
 use crate::dataset::numbers::Numbers;
 use crate::dataset::sheet;
 use crate::dataset::source::Source;
 use crate::dataset::summary::Summary;
 use crate::lam::model::result_folder;
+use crate::output::write;
 
 /// Intervals of a histogram.
 const BINS: usize = 40;

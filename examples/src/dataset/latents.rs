@@ -10,8 +10,8 @@ use candle_core::Tensor;
 use cola_data::{Format, Region};
 use serde::{Deserialize, Serialize};
 
-use crate::choice::write;
 use crate::dataset::codec::CodecMade;
+use crate::output::write;
 
 const FORMAT: &str = "cola-latents";
 const VERSION: u32 = 1;

@@ -8,10 +8,10 @@ use cola_data::{Exclusions, Finding, Severity, ValidateOptions, What, validate};
 use cola_report::Table;
 use serde_json::json;
 
-use crate::choice::write;
 use crate::dataset::args::ValidateArgs;
 use crate::dataset::source::{Patience, Source};
 use crate::lam::model::result_folder;
+use crate::output::write;
 
 /// Findings on the terminal.
 const SHOWN: usize = 20;

@@ -7,11 +7,11 @@ use cola_data::ClipSource;
 use cola_lam::UsageReport;
 use cola_report::Table;
 
-use crate::choice::write;
 use crate::lam::args::CodesArgs;
 use crate::lam::model::{Model, result_folder};
 use crate::lam::sheet::{CodeRow, action_rows, draw, position_rows};
 use crate::lam::survey::Survey;
+use crate::output::write;
 
 /// Looks at the clips, writes the sheets and prints the most frequent codes.
 ///

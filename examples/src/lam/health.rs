@@ -7,11 +7,11 @@ use cola_lam::{Finding, UsageReport};
 use cola_nn::Params;
 use serde_json::json;
 
-use crate::choice::write;
 use crate::lam::args::HealthArgs;
 use crate::lam::codes::usage_table;
 use crate::lam::model::Model;
 use crate::lam::survey::Survey;
+use crate::output::write;
 
 /// Fewer transitions than codes, times this, say little about a codebook.
 const FEW: u64 = 4;

@@ -7,9 +7,9 @@ use cola_data::ClipSource;
 use cola_report::Progress;
 use serde_json::json;
 
-use crate::choice::write;
 use crate::lam::args::ProbeArgs;
 use crate::lam::model::{Model, result_folder};
+use crate::output::write;
 
 /// Fits probes and an adapter on the train split and prints what they are worth on the held-out one.
 ///

@@ -24,9 +24,12 @@ const PAPER_STEPS: u64 = 30_000;
 /// # Errors
 /// A configuration, folder or dataset that will not do; a loss that is not finite.
 pub fn run(args: &RunArgs) -> Result<()> {
+    if args.print_config {
+        return training::print_config(&configure(args)?);
+    }
     let device = args.device.open()?;
-    let (folder, config, choice, sources) = training::open(args, "lam", || configure(args))?;
-    let mut run = training::start(args, &folder, &config, &choice, &device, |_| Ok(()))?;
+    let (folder, config, sources) = training::open(args, "lam", || configure(args))?;
+    let mut run = training::start(args, &folder, &config, &device, |_| Ok(()))?;
     training::train(&mut run, &folder, &sources, None)?;
     drop(run);
 

@@ -12,7 +12,11 @@ use crate::Error;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct DataConfig {
-    /// Clips of the drawn world instead of a dataset; a dataset named on the command line still wins.
+    /// A dataset of any format that `dataset inspect` reads, or a mixture of them as a .toml file; empty takes the clips
+    /// that come with the program, or the drawn world.
+    #[serde(default)]
+    pub path: PathBuf,
+    /// Clips of the drawn world where `path` is empty.
     pub drawn: bool,
     /// Format of the dataset, such as `lerobot` or `rlds`; empty finds it by looking.
     #[serde(default)]
@@ -73,6 +77,7 @@ pub struct DataConfig {
 impl Default for DataConfig {
     fn default() -> Self {
         Self {
+            path: PathBuf::new(),
             drawn: false,
             format: String::new(),
             stored_rate: 0.0,

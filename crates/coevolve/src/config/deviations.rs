@@ -5,11 +5,12 @@ use cola_lam::{CodeInit, CodeUpdate, Readout, TokenGradient};
 
 use crate::Error;
 use crate::config::ExperimentConfig;
+use crate::config::tree::{Difference, differences, tree};
 use crate::plan::PhaseKind;
 
 /// Sections whose values change what is trained or measured.
-const SECTIONS: [&str; 10] =
-    ["plan", "data", "codec", "lam", "dit", "flow", "optimizer", "phases", "remedies", "evaluation"];
+const SECTIONS: [&str; 11] =
+    ["plan", "start", "data", "codec", "lam", "dit", "flow", "optimizer", "phases", "remedies", "evaluation"];
 
 impl ExperimentConfig {
     /// What deviates from the paper's recipe, for the run header: one line each; last, a line for each section with every
@@ -87,35 +88,18 @@ impl ExperimentConfig {
     }
 
     fn changed_values(&self) -> Result<Vec<String>, Error> {
-        let tree = |config: &Self| {
-            toml::Value::try_from(config)
-                .map_err(|error| Error::Config { origin: "configuration".into(), reason: error.to_string() })
-        };
         let (mut own, paper) = (self.clone(), Self::paper());
-        own.data.workers = paper.data.workers; // not a value of the method
+        // Not values of the method.
+        (own.data.workers, own.data.path) = (paper.data.workers, paper.data.path.clone());
         let (own, paper) = (tree(&own)?, tree(&paper)?);
         let line = |section: &str| {
             let mut changes = Vec::new();
             differences("", own.get(section), paper.get(section), &mut changes);
+            let value =
+                |Difference { key, own, other }| format!("{key} {own} ({other})").trim_start().to_owned();
+            let changes: Vec<String> = changes.into_iter().map(value).collect();
             (!changes.is_empty()).then(|| format!("{section}: {}", changes.join(", ")))
         };
         Ok(SECTIONS.into_iter().filter_map(line).collect())
-    }
-}
-
-/// Every plain value below `own` that `paper` has otherwise, as `key value (paper's)`.
-fn differences(key: &str, own: Option<&toml::Value>, paper: Option<&toml::Value>, into: &mut Vec<String>) {
-    match (own, paper) {
-        (Some(toml::Value::Table(own)), Some(toml::Value::Table(paper))) if own.keys().eq(paper.keys()) => {
-            for (name, value) in own {
-                let key = if key.is_empty() { name.clone() } else { format!("{key}.{name}") };
-                differences(&key, Some(value), paper.get(name), into);
-            }
-        }
-        (Some(own), paper) if Some(own) != paper => {
-            let paper = paper.map_or_else(|| "-".into(), ToString::to_string);
-            into.push(format!("{key} {own} ({paper})").trim_start().to_string());
-        }
-        _ => {}
     }
 }

@@ -32,7 +32,7 @@ fn unknown_keys_and_wrong_values_are_refused_by_name() {
         &["30", "multiple of schedule.log_every = 25"],
     );
     holds(&config.with("plan=WARM").unwrap_err(), &["WARM", "WARM8K+E2E52K"]);
-    holds(&ExperimentConfig::preset("huge").unwrap_err(), &["huge", "tiny, smoke, toy, paper"]);
+    holds(&ExperimentConfig::preset("huge").unwrap_err(), &["huge", "tiny, small, paper, smoke, toy"]);
     holds(&config.with("evaluation.episodes=1").unwrap_err(), &["evaluation.episodes 1", "at least 2"]);
     holds(&config.with("evaluation.guidance=nan").unwrap_err(), &["evaluation.guidance", "finite"]);
     holds(

@@ -1,4 +1,5 @@
 //! A configuration small enough to train in a second, on the drawn world.
+#![allow(dead_code, reason = "each test target uses a part of it")]
 
 use std::path::Path;
 use std::sync::Arc;
