@@ -1,9 +1,10 @@
-//! What the fuzz targets share: a sound data set of which one file is the fuzzer's, read as a program would read it.
+//! What the fuzz targets share: a sound data set or run of which one file is the fuzzer's, read as a program would read it.
 //!
 //! The first byte of an input chooses one of the target's places, the rest is the file there. A panic that the crate
 //! does not catch, an answer that contradicts itself, and whatever libFuzzer forbids are findings.
 
 mod places;
+mod runs;
 mod sets;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -52,13 +53,14 @@ pub fn read(input: &[u8]) {
     let file = root.join(place.file);
     std::fs::write(&file, &bytes).expect("the folder of the data set");
     let read = || match &place.reader {
-        Reader::Set(options) => read_set(root, options),
-        Reader::Exclusions => read_exclusions(&file),
-        Reader::Mixture => read_mixture(&bytes),
+        Reader::Set(options) => read_set(root, options).map_err(|error| error.to_string()),
+        Reader::Exclusions => read_exclusions(&file).map_err(|error| error.to_string()),
+        Reader::Mixture => read_mixture(&bytes).map_err(|error| error.to_string()),
+        Reader::Run(read) => read(root, &file, &bytes),
     };
     match catch_unwind(AssertUnwindSafe(read)) {
         // Messages are made of what the file holds.
-        Ok(told) => drop(told.map_err(|error| error.to_string())),
+        Ok(told) => drop(told),
         Err(_) => {
             eprintln!("{}", PANIC.lock().unwrap_or_else(PoisonError::into_inner));
             std::process::abort()

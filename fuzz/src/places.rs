@@ -4,6 +4,7 @@ use std::path::Path;
 
 use cola_data::{Format, OpenOptions};
 
+use crate::runs;
 use crate::sets::{self, Base};
 
 /// A file that the fuzzer writes, in an otherwise sound data set.
@@ -26,10 +27,12 @@ pub(crate) enum Reader {
     Set(OpenOptions),
     Exclusions,
     Mixture,
+    /// What a run reads: its folder, the fuzzer's file there, and the file's bytes. The answer is an error's text.
+    Run(fn(root: &Path, file: &Path, bytes: &[u8]) -> Result<(), String>),
 }
 
 impl Place {
-    fn new(base: Base, file: &'static str) -> Self {
+    pub(crate) fn new(base: Base, file: &'static str) -> Self {
         let reader = Reader::Set(OpenOptions::default());
         Self { base, file, reader, seeds: &[], texts: &[], mend: None }
     }
@@ -147,6 +150,6 @@ pub(crate) fn of(target: &str) -> Vec<Place> {
             )],
             ..Place::new(Base::Empty, "mixture.toml")
         }],
-        other => panic!("no places for {other}"),
+        run => runs::places_of(run),
     }
 }

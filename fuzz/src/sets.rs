@@ -25,6 +25,8 @@ pub(crate) enum Base {
     Film,
     /// Two episodes in shards.
     Shards,
+    /// What a run or one of its parts writes.
+    Written(fn(root: &Path) -> Result<()>),
 }
 
 impl Base {
@@ -39,6 +41,7 @@ impl Base {
                 fs::remove_file(root.join(file))
             }
             Self::Film => fs::copy(Path::new(DATA).join("b_frames.mp4"), root.join("film.mp4")).map(drop),
+            Self::Written(write) => write(root),
             Self::Shards => shards(root).map_err(std::io::Error::other),
         }
     }
@@ -70,7 +73,7 @@ pub(crate) fn write_seeds(corpus: &Path, number: usize, place: &Place, root: &Pa
     Ok(())
 }
 
-fn copy(from: &Path, to: &Path) -> Result<()> {
+pub(crate) fn copy(from: &Path, to: &Path) -> Result<()> {
     fs::create_dir_all(to)?;
     for entry in fs::read_dir(from)? {
         let entry = entry?;

@@ -1,9 +1,11 @@
 //! Checkpoints: folders that are complete or absent, and that are checked before they are believed.
 
+mod counters;
 mod digest;
 mod load;
 mod rotate;
 mod save;
+pub(crate) mod shapes;
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -14,7 +16,7 @@ use serde::{Deserialize, Serialize};
 
 use self::digest::Digest;
 pub use self::digest::verify;
-pub(crate) use self::load::load;
+pub(crate) use self::load::{examine, load};
 pub(crate) use self::rotate::prepare;
 pub(crate) use self::save::{save, write};
 use crate::Error;

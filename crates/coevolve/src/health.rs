@@ -186,6 +186,12 @@ impl Health {
             .all(|stretch| (stretch.usage.positions(), stretch.usage.entries()) == (lam.tokens, lam.codes))
     }
 
+    /// The largest number of steps that it speaks of.
+    pub(crate) fn counted(&self) -> u64 {
+        let held = self.stretches.iter().fold(0u64, |sum, stretch| sum.saturating_add(stretch.steps));
+        self.watched.max(held)
+    }
+
     /// Moves the window on by the codes of the last `steps` steps and returns what it holds then.
     pub(crate) fn slide(
         &mut self,

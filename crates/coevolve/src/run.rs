@@ -93,8 +93,10 @@ impl Run {
     /// # Errors
     /// What is wrong with the checkpoint.
     pub fn open(folder: &Path, device: &Device) -> Result<Self, Error> {
-        let mut run = Self::new(&checkpoint::config(folder)?, device)?;
-        let state = checkpoint::load(folder, &run.config, &run.params, &mut run.optimizer, device)?;
+        let config = checkpoint::config(folder)?;
+        let state = checkpoint::examine(folder, &config)?;
+        let mut run = Self::new(&config, device)?;
+        checkpoint::load(folder, &config, &state, &run.params, &mut run.optimizer, device)?;
         run.step = state.step;
         run.restart = state.restart;
         run.lam_given = state.lam_given;

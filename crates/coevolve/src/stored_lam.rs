@@ -37,6 +37,7 @@ impl StoredLam {
     /// A file that is missing or damaged, parameters of another configuration, or of another version than the folder's.
     pub fn open(folder: &Path, device: &Device) -> Result<Self, Error> {
         let config = checkpoint::config(folder)?;
+        checkpoint::shapes::check_lam(folder, &config)?;
         let params = Params::seeded(0, DType::F32, device);
         let model = LatentActionModel::new(&config.lam, params.frozen())?;
         params.load(&folder.join(PARAMS))?;

@@ -70,6 +70,27 @@ impl Window {
         (self.usage.positions(), self.usage.entries()) == (lam.tokens, lam.codes)
     }
 
+    /// The largest number of steps that it speaks of.
+    pub(crate) fn counted(&self) -> u64 {
+        // Every field named, so that a new one is not forgotten.
+        let Means {
+            loss,
+            flow,
+            reconstruction,
+            codebook,
+            commitment,
+            entropy_penalty,
+            gradient_norm,
+            token_norm,
+            token_spread,
+            idm_gradient_prediction,
+            idm_gradient_vq,
+        } = &self.means;
+        let losses = [loss, flow, reconstruction, codebook, commitment, entropy_penalty];
+        let norms = [gradient_norm, token_norm, token_spread, idm_gradient_prediction, idm_gradient_vq];
+        losses.into_iter().chain(norms).fold(self.steps, |most, mean| most.max(mean.count))
+    }
+
     /// Takes in a step and the global norm of its gradient.
     pub(crate) fn add(&mut self, step: &Step, norm: f64) -> Result<()> {
         self.means.gradient_norm.add(norm);

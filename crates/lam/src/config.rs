@@ -11,6 +11,15 @@ pub use quantizer::{CodeUpdate, QuantizerConfig, TokenGradient};
 /// More codes than this could not be told apart by an f32 index.
 const MOST_CODES: usize = 1 << 24;
 
+/// Greatest sizes of a layer and numbers of layers: far beyond any of these models, and small enough that products of them
+/// can be counted.
+const WIDEST: usize = 1 << 16;
+const DEEPEST: usize = 1 << 10;
+
+/// Most numbers of a table of positions, ten times the paper's. The tables are in no checkpoint, so that nothing else says
+/// how large a stored configuration may make them.
+const MOST_POSITIONS: usize = 1 << 21;
+
 /// What of two neighbouring frames the action tokens are read from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -218,6 +227,18 @@ impl LamConfig {
         ] {
             ConfigError::least(name, value, least)?;
         }
+        for (name, value, most) in [
+            ("image", self.image, WIDEST),
+            ("dim", self.dim, WIDEST),
+            ("layers", self.layers, DEEPEST),
+            ("fdm_layers", self.fdm_layers, DEEPEST),
+            ("tokens", self.tokens, WIDEST),
+            ("code_dim", self.code_dim, WIDEST),
+            ("codes", self.codes, MOST_CODES),
+            ("max_frames", self.max_frames, MOST_POSITIONS / self.dim),
+        ] {
+            ConfigError::most(name, value, most)?;
+        }
         for (divisor_name, divisor, name, value) in [
             ("patch", self.patch, "image", self.image),
             ("heads", self.heads, "dim", self.dim),
@@ -232,9 +253,9 @@ impl LamConfig {
         if !self.dim.is_multiple_of(4) {
             return Err(ConfigError::Width { dim: self.dim });
         }
-        if self.codes > MOST_CODES {
-            return Err(ConfigError::Most { name: "codes", value: self.codes, most: MOST_CODES });
-        }
+        let side = (MOST_POSITIONS / self.dim).isqrt();
+        ConfigError::most("image", self.image, side.saturating_mul(self.patch))?;
+        ConfigError::most("tokens", self.tokens, MOST_POSITIONS / self.dim)?;
         for (name, value) in
             [("codebook_weight", self.codebook_weight), ("commitment_weight", self.commitment_weight)]
         {

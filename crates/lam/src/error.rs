@@ -88,6 +88,11 @@ impl ConfigError {
         if value < least { Err(Self::Least { name, value, least }) } else { Ok(()) }
     }
 
+    /// A size that has a greatest value.
+    pub(crate) fn most(name: &'static str, value: usize, most: usize) -> Result<(), Self> {
+        if value > most { Err(Self::Most { name, value, most }) } else { Ok(()) }
+    }
+
     /// A size that another one, named first, must divide.
     pub(crate) fn divide(divisor: (&'static str, usize), of: (&'static str, usize)) -> Result<(), Self> {
         let ((divisor_name, divisor), (name, value)) = (divisor, of);

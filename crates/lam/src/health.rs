@@ -157,16 +157,19 @@ impl HealthLimits {
     /// For each place (positions first, then pooled) and each of [`Symptom::ALL`], the finding if there is one.
     fn places(&self, usage: &CodebookUsage) -> Vec<[Option<Finding>; 3]> {
         let (positions, entries) = (usage.positions(), usage.entries());
-        let all: Vec<u64> =
-            (0..entries).map(|code| (0..positions).map(|at| usage.histogram(at)[code]).sum()).collect();
-        let position = |at| self.judge(Place::Position(at), usage.position(at), usage.histogram(at));
+        let mut all = vec![0u64; entries];
+        let position = |at| {
+            let histogram = usage.histogram(at);
+            all.iter_mut().zip(&histogram).for_each(|(sum, count)| *sum = sum.saturating_add(*count));
+            self.judge(Place::Position(at), usage.position(at), &histogram)
+        };
         let mut places: Vec<_> = (0..positions).map(position).collect();
         places.push(self.judge(Place::Pooled, usage.pooled(), &all));
         places
     }
 
     fn judge(&self, place: Place, usage: Usage, histogram: &[u64]) -> [Option<Finding>; 3] {
-        let samples: u64 = histogram.iter().sum();
+        let samples = histogram.iter().copied().fold(0, u64::saturating_add);
         let most = histogram.iter().enumerate().max_by_key(|(code, count)| (**count, usize::MAX - code));
         let code = most.map_or(0, |(code, _)| code as u32);
         let enough = samples >= histogram.len() as u64;

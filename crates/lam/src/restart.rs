@@ -42,7 +42,7 @@ impl CodeRestart {
         }
         let mut due = Vec::new();
         for (code, (idle, used)) in self.idle.iter_mut().zip(used).enumerate() {
-            *idle = if used { 0 } else { *idle + 1 };
+            *idle = if used { 0 } else { idle.saturating_add(1) };
             if *idle >= self.threshold && !used {
                 *idle = 0;
                 due.push(code);

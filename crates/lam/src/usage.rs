@@ -1,12 +1,10 @@
 //! Who uses which code: the numbers that tell a collapsed codebook from a healthy one.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 
 use candle_core::{DType, Result, Tensor};
 use serde::{Deserialize, Serialize};
-
-/// Counters of a stored histogram, so that a damaged file cannot ask for any amount of memory.
-const MOST_COUNTERS: usize = 1 << 24;
 
 /// How evenly a set of symbols is used (paper figures 2, 3 and 5).
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -22,7 +20,7 @@ pub struct Usage {
 impl Usage {
     /// Of nonzero counts over an alphabet of `symbols`. No samples: all zero.
     fn of(counts: impl Iterator<Item = u64> + Clone, symbols: f64) -> Self {
-        let total = counts.clone().sum::<u64>() as f64;
+        let total = counts.clone().fold(0, u64::saturating_add) as f64;
         if total == 0.0 {
             return Self { utilization: 0.0, max_usage: 0.0, entropy: 0.0 };
         }
@@ -60,13 +58,13 @@ impl Usage {
 /// cannot exceed `M / entries^positions`.
 ///
 /// Histograms of workers, batches or steps add up by [`CodebookUsage::merge`]; the sum does not depend on their order.
-/// Stored, it is the list of the actions that occur; what is read back is checked.
+/// It is the list of the actions that occur, in memory and in a file: what a large codebook could hold costs nothing, and a
+/// damaged file cannot ask for more memory than it has bytes. What is read back is checked.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "Stored", into = "Stored")]
 pub struct CodebookUsage {
+    positions: usize,
     entries: usize,
-    /// One histogram for each position.
-    counts: Vec<Vec<u64>>,
     /// Occurrences of each whole action; only those that occur.
     joint: BTreeMap<Vec<u32>, u64>,
 }
@@ -74,7 +72,7 @@ pub struct CodebookUsage {
 impl CodebookUsage {
     /// Nothing counted yet: actions of `positions` codes out of `entries`.
     pub fn new(positions: usize, entries: usize) -> Self {
-        Self { entries, counts: vec![vec![0; entries]; positions], joint: BTreeMap::new() }
+        Self { positions, entries, joint: BTreeMap::new() }
     }
 
     /// Counts one tensor of codes `(..., positions)`.
@@ -92,7 +90,7 @@ impl CodebookUsage {
     /// # Errors
     /// Another last dimension, or a code that the codebook does not have; nothing is counted then.
     pub fn add(&mut self, codes: &Tensor) -> Result<()> {
-        let positions = self.counts.len();
+        let positions = self.positions;
         if codes.dims().last() != Some(&positions) {
             candle_core::bail!("codes of shape {:?}, expected {positions} positions last", codes.dims());
         }
@@ -111,7 +109,7 @@ impl CodebookUsage {
     /// # Errors
     /// Another number of positions or entries; nothing is added then.
     pub fn merge(&mut self, other: &Self) -> Result<()> {
-        let shape = |usage: &Self| (usage.counts.len(), usage.entries);
+        let shape = |usage: &Self| (usage.positions, usage.entries);
         if shape(self) != shape(other) {
             candle_core::bail!(
                 "codebook usage of {:?} (positions, entries) cannot be added to one of {:?}",
@@ -127,11 +125,9 @@ impl CodebookUsage {
 
     /// Counts an action whose codes were checked.
     fn count(&mut self, action: &[u32], times: u64) {
-        for (histogram, &code) in self.counts.iter_mut().zip(action) {
-            histogram[code as usize] += times;
-        }
         match self.joint.get_mut(action) {
-            Some(count) => *count += times,
+            // A damaged file may count to the end; that must not stop a run.
+            Some(count) => *count = count.saturating_add(times),
             None => {
                 self.joint.insert(action.to_vec(), times);
             }
@@ -140,12 +136,12 @@ impl CodebookUsage {
 
     /// Actions counted.
     pub fn samples(&self) -> u64 {
-        self.joint.values().sum()
+        self.joint.values().copied().fold(0, u64::saturating_add)
     }
 
     /// Codes in an action.
     pub fn positions(&self) -> usize {
-        self.counts.len()
+        self.positions
     }
 
     /// Codes in the codebook.
@@ -153,12 +149,25 @@ impl CodebookUsage {
         self.entries
     }
 
-    /// How often each code occurs at a position.
+    /// How often each code occurs at a position, `entries` numbers.
     ///
     /// # Panics
     /// If there is no such position.
-    pub fn histogram(&self, position: usize) -> &[u64] {
-        &self.counts[position]
+    pub fn histogram(&self, position: usize) -> Vec<u64> {
+        assert!(position < self.positions, "position {position} of {}", self.positions);
+        self.sum(position..position + 1)
+    }
+
+    /// How often each code occurs at these positions together.
+    fn sum(&self, positions: Range<usize>) -> Vec<u64> {
+        let mut counts = vec![0u64; self.entries];
+        for (action, &count) in &self.joint {
+            for code in &action[positions.clone()] {
+                let place = &mut counts[*code as usize];
+                *place = place.saturating_add(count);
+            }
+        }
+        counts
     }
 
     /// The whole actions that occur and how often, in the order of their codes.
@@ -168,8 +177,7 @@ impl CodebookUsage {
 
     /// All positions in one histogram of `entries` symbols: the headline.
     pub fn pooled(&self) -> Usage {
-        let sum = |code: usize| self.counts.iter().map(|histogram| histogram[code]).sum();
-        Usage::of((0..self.entries).map(sum), self.entries as f64)
+        Usage::of(self.sum(0..self.positions).into_iter(), self.entries as f64)
     }
 
     /// One position alone.
@@ -177,12 +185,12 @@ impl CodebookUsage {
     /// # Panics
     /// If there is no such position.
     pub fn position(&self, position: usize) -> Usage {
-        Usage::of(self.counts[position].iter().copied(), self.entries as f64)
+        Usage::of(self.histogram(position).into_iter(), self.entries as f64)
     }
 
     /// Whole actions: `entries^positions` symbols.
     pub fn joint(&self) -> Usage {
-        Usage::of(self.joint.values().copied(), (self.entries as f64).powi(self.counts.len() as i32))
+        Usage::of(self.joint.values().copied(), (self.entries as f64).powi(self.positions as i32))
     }
 }
 
@@ -197,7 +205,7 @@ struct Stored {
 
 impl From<CodebookUsage> for Stored {
     fn from(usage: CodebookUsage) -> Self {
-        let (positions, entries) = (usage.positions(), usage.entries);
+        let (positions, entries) = (usage.positions, usage.entries);
         Self { positions, entries, actions: usage.joint.into_iter().collect() }
     }
 }
@@ -207,11 +215,6 @@ impl TryFrom<Stored> for CodebookUsage {
 
     fn try_from(stored: Stored) -> std::result::Result<Self, String> {
         let Stored { positions, entries, actions } = stored;
-        if positions.saturating_mul(entries) > MOST_COUNTERS {
-            return Err(format!(
-                "{positions} positions of {entries} entries, at most {MOST_COUNTERS} counters are kept"
-            ));
-        }
         let mut usage = Self::new(positions, entries);
         let mut samples = 0u64;
         for (action, count) in &actions {

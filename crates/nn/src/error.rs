@@ -25,6 +25,17 @@ pub enum Error {
         /// The parser's reason.
         reason: String,
     },
+    /// A pickle: opening one runs whatever program it holds.
+    #[error("{}: found a PyTorch pickle, expected safetensors; a pickle runs code when it is opened, so it is never read: \
+             convert it once where PyTorch and the Python package safetensors are at hand, e.g. python -c \"import torch, \
+             safetensors.torch as s; w = torch.load('{name}', weights_only=True); w = w.get('state_dict', w); \
+             s.save_file({{k: v.contiguous().clone() for k, v in w.items()}}, 'model.safetensors')\"", file.display())]
+    Pickle {
+        /// The file.
+        file: PathBuf,
+        /// Its name without the folder.
+        name: String,
+    },
     /// The file has other tensors than the model.
     #[error("{}: found {found} tensors, {missing_count} that the model needs are absent (first: `{missing}`) and \
              {extra_count} are foreign (first: `{extra}`); open it with the configuration that it was saved with", file.display())]
@@ -57,4 +68,12 @@ pub enum Error {
     /// Tensor arithmetic failed.
     #[error(transparent)]
     Candle(#[from] candle_core::Error),
+}
+
+impl Error {
+    /// A pickle in place of this file.
+    pub(crate) fn pickle(file: PathBuf) -> Self {
+        let name = file.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        Self::Pickle { file, name }
+    }
 }

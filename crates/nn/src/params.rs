@@ -10,6 +10,7 @@ use candle_nn::var_builder::{SimpleBackend, VarBuilder};
 use cola_random::{normals, stream, uniforms};
 
 use crate::Error;
+use crate::stored::read_tensors;
 
 /// The named variables of one part of the system. Cheap to clone; clones share storage.
 ///
@@ -201,21 +202,6 @@ pub fn save_tensors(tensors: HashMap<String, Tensor>, file: &Path) -> std::resul
         doing: "writing",
         source,
     })
-}
-
-/// Reads all tensors of a safetensors file to the CPU.
-///
-/// # Errors
-/// [`Error::Io`], [`Error::Format`].
-pub fn read_tensors(file: &Path) -> std::result::Result<BTreeMap<String, Tensor>, Error> {
-    let bytes = std::fs::read(file).map_err(|source| Error::Io {
-        file: file.to_path_buf(),
-        doing: "reading",
-        source,
-    })?;
-    candle_core::safetensors::load_buffer(&bytes, &Device::Cpu)
-        .map(|tensors| tensors.into_iter().collect())
-        .map_err(|error| Error::Format { file: file.to_path_buf(), reason: error.to_string() })
 }
 
 struct View {

@@ -7,12 +7,12 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
 use candle_core::Tensor;
+use cola_nn::Extent;
 use safetensors::Dtype;
 
-use crate::header::{Extent, Header};
 use crate::index::Index;
 use crate::nearest::nearest;
-use crate::{Error, Result, numbers};
+use crate::{Error, Result, header, numbers};
 
 /// Published names of a whole checkpoint and of an index, the usual ones first.
 pub(crate) const WHOLE: &str = "model.safetensors";
@@ -101,7 +101,7 @@ impl Weights {
 
     fn add(&mut self, path: &Path) -> Result<()> {
         let mut file = File::open(path).map_err(Error::io(path, "opening"))?;
-        let header = Header::read(&mut file, path)?;
+        let header = header::read(&mut file, path)?;
         let shard = self.files.len();
         self.tensors.extend(header.tensors.into_iter().map(|(name, extent)| (name, (shard, extent))));
         self.files.push(Shard {

@@ -6,7 +6,7 @@ use std::path::Path;
 use candle_core::{Device, Var};
 use cola_lam::codebook_version;
 
-use super::{MEND, State, verify};
+use super::{MEND, State, counters, shapes, verify};
 use crate::Error;
 use crate::config::ExperimentConfig;
 use crate::optim::{AdamW, Moments};
@@ -14,21 +14,29 @@ use crate::plan::Trains;
 use crate::stored_lam::check_version;
 use crate::system::SystemParams;
 
-/// Reads a checkpoint's state into parameters and optimizer.
-pub(crate) fn load(
-    folder: &Path,
-    config: &ExperimentConfig,
-    params: &SystemParams,
-    optimizer: &mut AdamW,
-    device: &Device,
-) -> Result<State, Error> {
+/// The state of a checkpoint whose files can be those of its configuration: what can be said before a model is made.
+pub(crate) fn examine(folder: &Path, config: &ExperimentConfig) -> Result<State, Error> {
     verify(folder)?;
     let state = State::read(folder)?;
     check_state(folder, config, &state)?;
+    counters::check(folder, &state)?;
+    shapes::check(folder, config)?;
+    Ok(state)
+}
+
+/// Reads the tensors of a checkpoint that was [examined](examine) into parameters and optimizer.
+pub(crate) fn load(
+    folder: &Path,
+    config: &ExperimentConfig,
+    state: &State,
+    params: &SystemParams,
+    optimizer: &mut AdamW,
+    device: &Device,
+) -> Result<(), Error> {
     params.load(folder)?;
     check_version(folder, &codebook_version(&config.lam, &params.lam)?)?;
-    optimizer.moments = moments(folder, config, params, &state, device)?;
-    Ok(state)
+    optimizer.moments = moments(folder, config, params, state, device)?;
+    Ok(())
 }
 
 /// Refuses a state of another plan or codebook.

@@ -7,6 +7,9 @@ use super::{ExperimentConfig, FIRST_BATCHES, PhaseConfig, Rates};
 use crate::Error;
 use crate::plan::PhaseKind;
 
+/// The largest block of pixels that becomes one latent pixel: 768 channels, a table of 2.4 MB.
+const MOST_FACTOR: usize = 16;
+
 impl ExperimentConfig {
     /// Refuses values that cannot work together.
     ///
@@ -18,10 +21,11 @@ impl ExperimentConfig {
         self.dit.check().map_err(|error| fail(error.to_string()))?;
         self.feeder().check().map_err(|error| fail(format!("data.{error}")))?;
         let latent_actions = self.lam.tokens * self.lam.code_dim;
-        let channels = 3 * self.codec.factor * self.codec.factor;
+        let channels = self.codec.factor.saturating_mul(self.codec.factor).saturating_mul(3);
         let (schedule, optimizer, evaluation) = (&self.schedule, &self.optimizer, &self.evaluation);
-        let first_tokens =
-            FIRST_BATCHES as usize * self.data.batch * self.data.frames.saturating_sub(1) * self.lam.tokens;
+        let first_tokens = [self.data.batch, self.data.frames.saturating_sub(1), self.lam.tokens]
+            .into_iter()
+            .fold(FIRST_BATCHES as usize, usize::saturating_mul);
         let rules = [
             // TOML, in which the configuration is stored, has no larger whole numbers.
             (
@@ -51,6 +55,13 @@ impl ExperimentConfig {
             (
                 self.data.fps > 0.0 && self.data.fps.is_finite(),
                 format!("data.fps is {}; expected a rate above 0", self.data.fps),
+            ),
+            (
+                self.codec.factor <= MOST_FACTOR,
+                format!(
+                    "codec.factor is {}; expected at most {MOST_FACTOR}, since the codec's table grows with its fourth power",
+                    self.codec.factor
+                ),
             ),
             (
                 self.codec.factor > 0 && self.data.world_size.is_multiple_of(self.codec.factor.max(1)),

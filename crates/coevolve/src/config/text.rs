@@ -1,6 +1,8 @@
 //! To and from TOML, and overrides from a command line.
 
 use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::Read;
 use std::path::Path;
 
 use toml::de::{DeTable, DeValue};
@@ -16,18 +18,28 @@ const PRESET: &str = "preset";
 /// Missing keys that a message lists by name.
 const LISTED: usize = 6;
 
+/// A configuration of more bytes is none: the parser takes some fifty times as many.
+const LARGEST: u64 = 1 << 20;
+
+/// The text of a small file.
+fn text_of(file: &Path) -> Result<String, Error> {
+    let io = |source| Error::Io { path: file.to_path_buf(), doing: "reading", source };
+    let mut text = String::new();
+    File::open(file).and_then(|open| open.take(LARGEST + 1).read_to_string(&mut text)).map_err(io)?;
+    if text.len() as u64 > LARGEST {
+        let reason = format!("it has more than {LARGEST} bytes; expected the configuration of a run");
+        return Err(Error::Config { origin: file.display().to_string(), reason });
+    }
+    Ok(text)
+}
+
 impl ExperimentConfig {
     /// Reads a TOML file, see [`ExperimentConfig::from_toml`]. Paths in it are relative to its folder.
     ///
     /// # Errors
     /// [`Error::Io`], those of [`ExperimentConfig::from_toml`], values that [`ExperimentConfig::check`] refuses.
     pub fn read(file: &Path) -> Result<Self, Error> {
-        let text = std::fs::read_to_string(file).map_err(|source| Error::Io {
-            path: file.to_path_buf(),
-            doing: "reading",
-            source,
-        })?;
-        let config = Self::from_toml(&text, &file.display().to_string())?;
+        let config = Self::from_toml(&text_of(file)?, &file.display().to_string())?;
         let config = config.with_paths_from(file.parent().unwrap_or(Path::new("")));
         config.check().map_err(|error| match error {
             Error::Config { reason, .. } => Error::Config { origin: file.display().to_string(), reason },

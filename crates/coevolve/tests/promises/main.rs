@@ -12,6 +12,7 @@ mod disk;
 mod divergence;
 mod elastic;
 mod folder;
+mod pickle;
 mod resume;
 mod rotate;
 mod runs;

@@ -17,7 +17,7 @@ pub(crate) fn compare(golden: &Golden) -> Result<()> {
         let usage = CodebookUsage::of(golden.tensor(&format!("input.{stream}.indices")), entries)?;
         let positions = usage.positions();
         let counts = |histogram: &[u64]| histogram.iter().map(|count| *count as f64).collect::<Vec<_>>();
-        let by_position: Vec<Vec<f64>> = (0..positions).map(|at| counts(usage.histogram(at))).collect();
+        let by_position: Vec<Vec<f64>> = (0..positions).map(|at| counts(&usage.histogram(at))).collect();
         let pooled: Vec<f64> =
             (0..entries).map(|code| by_position.iter().map(|counts| counts[code]).sum()).collect();
         for (name, values) in [("pooled_counts", pooled), ("position_counts", by_position.concat())] {

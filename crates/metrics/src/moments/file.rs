@@ -50,11 +50,15 @@ impl Moments {
     pub fn open(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
         let bytes = fs::read(path).map_err(|error| file(path, error.to_string(), READ))?;
+        if cola_nn::is_pickle(&bytes) {
+            return Err(file(path, PICKLE.into(), READ));
+        }
         parse(&bytes).map_err(|what| file(path, what, READ))
     }
 }
 
 const FEATURES: &str = "features of this size have no moments in f64";
+const PICKLE: &str = "it is a PyTorch pickle, which can run code when it is opened and so is never read";
 const READ: &str = "compute the moments again, or name a file that holds `n`, `mean` and `M2`";
 const WRITE: &str = "name a file in a folder that exists and has room";
 

@@ -6,7 +6,6 @@ use std::path::Path;
 use candle_core::{DType, Device, Tensor};
 use cola_files::write_atomically;
 use cola_nn::{Params, read_tensors};
-use safetensors::SafeTensors;
 use serde::{Deserialize, Serialize};
 
 use super::{Adapter, AdapterConfig, AdapterNet, Majority, outputs};
@@ -140,16 +139,13 @@ impl Adapter {
 
 /// The JSON object of a file's metadata.
 fn header(file: &Path) -> Result<Header, Error> {
-    let doing = "reading the adapter";
-    let bytes = std::fs::read(file).map_err(|source| Error::Io { path: file.into(), doing, source })?;
     let wrong = |found: String| StudyError::AdapterFile {
         file: file.to_path_buf(),
         what: format!("metadata `{KEY}`"),
         found,
         expected: "the description of an adapter".into(),
     };
-    let (_, metadata) = SafeTensors::read_metadata(&bytes).map_err(|error| wrong(error.to_string()))?;
-    let text = metadata.metadata().as_ref().and_then(|entries| entries.get(KEY));
-    let text = text.ok_or_else(|| wrong("none".into()))?;
+    let metadata = cola_nn::Header::open(file)?.metadata;
+    let text = metadata.get(KEY).ok_or_else(|| wrong("none".into()))?;
     Ok(serde_json::from_str(text).map_err(|error| wrong(error.to_string()))?)
 }
