@@ -7,6 +7,7 @@ use candle_core::Device;
 use cola_coevolve::{ExperimentConfig, Generator, Run, SystemParams};
 
 use crate::folder::RunFolder;
+use crate::outlook::show_loaded;
 use crate::output::write;
 use crate::sources::{Sources, generator as shipped};
 use crate::training::train;
@@ -27,7 +28,7 @@ pub fn load(
         Generator::Folder(given) => Some(check(given, config)?),
         Generator::Shipped if differences(&shipped(), config)?.is_empty() => {
             println!("generator  the shipped one ({})", shipped().display());
-            return Ok(params.load_generator(&shipped())?);
+            return loaded(params, &shipped());
         }
         Generator::Shipped => {
             println!("generator  the shipped one is for another model, latents or view; one is made here");
@@ -40,7 +41,14 @@ pub fn load(
         None => make(folder, config, sources, device)?,
     };
     println!("generator  {}", found.display());
-    Ok(params.load_generator(&found)?)
+    loaded(params, &found)
+}
+
+fn loaded(params: &SystemParams, folder: &Path) -> Result<()> {
+    params.load_generator(folder)?;
+    show_loaded("backbone", &params.backbone, &folder.join("backbone.safetensors"));
+    show_loaded("codec", &params.codec, &folder.join("codec.safetensors"));
+    Ok(())
 }
 
 /// Refuses a named generator that is not there or that was made for another model, latents or view. One without a

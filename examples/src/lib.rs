@@ -10,6 +10,7 @@ pub mod folder;
 pub mod generator;
 pub mod lam;
 pub mod logs;
+pub mod outlook;
 pub mod output;
 pub mod rollout;
 pub mod sources;

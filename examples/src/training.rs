@@ -14,6 +14,7 @@ use crate::figures::write_curves;
 use crate::folder::RunFolder;
 use crate::generator;
 use crate::logs::Logs;
+use crate::outlook::{self, Forecast};
 use crate::sources::Sources;
 
 /// Writes the resolved configuration to standard output, every key explained.
@@ -49,11 +50,13 @@ pub fn open(
         resolve(&mut config)?;
         (RunFolder::create(args.out.as_deref(), program)?, config, None)
     };
+    outlook::fits(&config, args.device)?; // before minutes of decoding
     let sources = Sources::of(&config)?;
     if stored.as_ref() != Some(&config) {
         folder.write_config(&config)?;
     }
     header(&folder, &config, &sources)?;
+    outlook::show(&config, args.device)?;
     Ok((folder, config, sources))
 }
 
@@ -104,7 +107,11 @@ pub fn start(
     prepare: impl FnOnce(&Run) -> Result<()>,
 ) -> Result<Run> {
     let mut run = if args.resume && folder.has_checkpoint() {
-        Run::resume_with(&folder.checkpoints(), config, device)?
+        let run = Run::resume_with(&folder.checkpoints(), config, device)?;
+        for (newer, why) in run.passed_over() {
+            eprintln!("passed over {}: {why}", newer.display());
+        }
+        run
     } else {
         let mut run = Run::new(config, device)?;
         let (init_from, lam_from) = (&config.start.init_from, &config.start.lam_from);
@@ -135,7 +142,9 @@ pub fn start(
 pub fn train(run: &mut Run, folder: &RunFolder, sources: &Sources, held_out: Option<&HeldOut>) -> Result<()> {
     let mut console = Console::new(run.config());
     let mut logs = Logs::open(folder, run.step(), run.config())?;
-    let observers: &mut [&mut dyn Observer] = &mut [&mut console, &mut logs];
+    let mut forecast = Forecast::new(&run.config().plan);
+    outlook::warn_unloaded(run, sources)?;
+    let observers: &mut [&mut dyn Observer] = &mut [&mut console, &mut logs, &mut forecast];
     let result = run.train(&sources.train, held_out, &folder.checkpoints(), observers);
     console.finish();
     // Wanted most of all where a run was stopped over its codes.

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use crate::config::Fixed;
 use crate::divergence::Divergence;
 use crate::health::Warning;
+use crate::outlook::Refusal;
 
 /// Why a run could not start, go on or be opened.
 #[derive(Debug, thiserror::Error)]
@@ -104,6 +105,9 @@ pub enum Error {
         /// The checkpoint.
         folder: PathBuf,
     },
+    /// A run that the machine's memory cannot hold; found before its first step.
+    #[error(transparent)]
+    Memory(Box<Refusal>),
     /// An observer's own trouble, e.g. a log file on a full disk.
     #[error("an observer of the run failed")]
     Observer(#[source] Box<dyn std::error::Error + Send + Sync>),

@@ -27,7 +27,7 @@
 //!
 //! Parts: [`ExperimentConfig`], [`Plan`], [`SystemParams`] and [`System`], [`world_step`] and [`lam_step`], [`AdamW`],
 //! [`Run`], [`checkpoint`], [`Observer`] and [`Record`] with its [`Warning`]s, [`evaluate`] and [`sensitivity`],
-//! [`ActionPairs`] with the linear [`probe`] and the [`Adapter`] over them. It never prints and never
+//! [`Outlook`] with [`FirstLosses`], [`ActionPairs`] with the linear [`probe`] and the [`Adapter`] over them. It never prints and never
 //! picks a device: programs do.
 
 mod advance;
@@ -43,6 +43,7 @@ mod idm_gradient;
 mod learner;
 mod observe;
 mod optim;
+mod outlook;
 mod plan;
 mod run;
 mod step;
@@ -61,6 +62,7 @@ pub use error::Error;
 pub use health::{HealthConfig, Warning};
 pub use observe::{Observer, Record};
 pub use optim::{AdamW, OptimizerConfig, Update, WarmupRule};
+pub use outlook::{Bytes, Count, FirstLosses, Machine, Memory, Outlook, Part, PhaseOutlook, Refusal, Stage};
 pub use plan::{Phase, PhaseKind, Plan, PlanError, Trains};
 pub use run::Run;
 pub use step::{Key, Step, lam_step, world_step};
