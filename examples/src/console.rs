@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use cola_coevolve::{Error, ExperimentConfig, Observer, Phase, Record, Warning};
-use cola_data::{Failure, Stall};
+use cola_data::{CacheReport, Failure, Stall};
 use cola_report::Progress;
 
 /// One bar for each phase: rate, loss, codes in use, time left.
@@ -98,6 +98,12 @@ impl Observer for Console {
             eprintln!("data       {} unreadable clips replaced: {}", clips.len(), clips.join("; "));
             self.replaced = failures.len();
         }
+        Ok(())
+    }
+
+    fn on_cache(&mut self, _phase: &Phase, report: &CacheReport) -> Result<(), Error> {
+        eprintln!("latents    {report}");
+        report.troubles.iter().for_each(|trouble| eprintln!("latents    {trouble}"));
         Ok(())
     }
 }

@@ -129,5 +129,6 @@ fn batch(config: &ExperimentConfig) -> Result<Batch> {
         actions: None,
         samples: (0..clips as u64).collect(),
         clips: (0..clips).collect(),
+        keys: Vec::new(),
     })
 }

@@ -4,6 +4,7 @@ mod check;
 mod data;
 mod deviations;
 mod explained;
+mod latents;
 mod nearest;
 mod paths;
 mod presets;
@@ -17,6 +18,7 @@ use cola_flow::{SamplerConfig, TimeConfig};
 use cola_lam::LamConfig;
 use cola_nn::Compute;
 pub use data::DataConfig;
+pub use latents::LatentsConfig;
 pub use resumed::Fixed;
 use serde::{Deserialize, Serialize};
 pub use start::{Generator, StartConfig};
@@ -46,6 +48,9 @@ pub struct ExperimentConfig {
     pub data: DataConfig,
     /// Latents of small configurations.
     pub codec: CodecConfig,
+    /// Latents of the video VAE, and where they are kept.
+    #[serde(default)]
+    pub latents: LatentsConfig,
     /// Latent action model.
     pub lam: LamConfig,
     /// World model.
@@ -221,7 +226,7 @@ impl ExperimentConfig {
         RolloutConfig {
             sampler: SamplerConfig { steps: self.evaluation.steps, guidance },
             time: self.flow.time,
-            window: self.data.frames,
+            window: self.latent_frames(),
             context: self.flow.given_max,
             fps: self.data.fps,
             seed: self.seed,

@@ -36,6 +36,7 @@ pub mod checkpoint;
 mod codebook;
 mod config;
 mod divergence;
+mod encoder;
 mod error;
 mod gradients;
 mod health;
@@ -54,8 +55,8 @@ mod train;
 mod window;
 
 pub use config::{
-    DataConfig, EvaluationConfig, ExperimentConfig, Fixed, FlowConfig, Generator, PhaseConfig, PhasesConfig,
-    Rates, Remedies, ScheduleConfig, StartConfig,
+    DataConfig, EvaluationConfig, ExperimentConfig, Fixed, FlowConfig, Generator, LatentsConfig, PhaseConfig,
+    PhasesConfig, Rates, Remedies, ScheduleConfig, StartConfig,
 };
 pub use divergence::{Divergence, DivergenceConfig, DivergencePolicy};
 pub use error::Error;

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use cola_data::{Failure, Stall};
+use cola_data::{CacheReport, Failure, Stall};
 use cola_lam::{CodebookUsage, UsageReport};
 use serde::{Deserialize, Deserializer, Serialize};
 
@@ -136,6 +136,15 @@ pub trait Observer {
     /// The observer's own; they stop the run.
     fn on_phase_end(&mut self, phase: &Phase, stall: &Stall, failures: &[Failure]) -> Result<(), Error> {
         let _ = (phase, stall, failures);
+        Ok(())
+    }
+
+    /// The last step of a phase is done, in a run with `latents.cache`: what the cache was good for since the phase before.
+    ///
+    /// # Errors
+    /// The observer's own; they stop the run.
+    fn on_cache(&mut self, phase: &Phase, report: &CacheReport) -> Result<(), Error> {
+        let _ = (phase, report);
         Ok(())
     }
 

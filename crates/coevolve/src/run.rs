@@ -177,11 +177,15 @@ impl Run {
         Ok(System::enter(&params, &self.config, Trains::default())?)
     }
 
-    /// Sets the codec's shift and scale from the first batches. Only before a generator is pre-trained.
+    /// Sets the codec's shift and scale from the first batches; those of a VAE stay as they are. Only before a generator is
+    /// pre-trained.
     ///
     /// # Errors
     /// The source's.
     pub fn fit_codec(&self, source: &Arc<dyn ClipSource>) -> Result<(), Error> {
+        if self.config.latents.vae().is_some() {
+            return Ok(());
+        }
         let loader = Loader::new(source.clone(), self.config.loader(), self.config.seed)?;
         let views = (0..FIRST_BATCHES)
             .map(|step| Ok(loader.batch(step, true, &self.device)?.world_view))

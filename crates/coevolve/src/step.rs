@@ -115,7 +115,7 @@ pub fn world_step(
     key: Key,
     with_actions: bool,
 ) -> Result<Step> {
-    let clean = system.world.codec.encode(&batch.world_view)?; // (B, C, T, h, w), no graph
+    let clean = system.latents(batch)?; // (B, C, T, h, w), no graph
     if !with_actions {
         let loss = flow_loss(system, config, batch, &clean, None, key)?.mean_all()?;
         return Ok(Step {

@@ -77,29 +77,38 @@ impl StoredLam {
 
 /// Names the version of the parameters in a checkpoint folder.
 pub(crate) fn write_version(folder: &Path, version: &str) -> Result<(), Error> {
-    let file = folder.join(VERSION);
-    write_atomically(&file, format!("{version}\n").as_bytes()).map_err(|source| Error::Io {
-        path: file,
-        doing: "writing the version of the latent action model",
+    write_name(&folder.join(VERSION), version, "writing the version of the latent action model")
+}
+
+/// A file that holds one name.
+pub(crate) fn write_name(file: &Path, name: &str, doing: &'static str) -> Result<(), Error> {
+    write_atomically(file, format!("{name}\n").as_bytes()).map_err(|source| Error::Io {
+        path: file.to_path_buf(),
+        doing,
         source,
     })
+}
+
+/// What [`write_name`] wrote; `None` if there is no such file. A longer file is cut off.
+pub(crate) fn read_name(file: &Path) -> Result<Option<String>, Error> {
+    match fs::read_to_string(file) {
+        Ok(name) => Ok(Some(name.trim().chars().take(64).collect())),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+        Err(source) => Err(Error::Io { path: file.to_path_buf(), doing: "reading", source }),
+    }
 }
 
 /// Refuses parameters beside another version's name; checkpoints before there was one have none.
 pub(crate) fn check_version(folder: &Path, found: &str) -> Result<(), Error> {
     let file = folder.join(VERSION);
-    let named = match fs::read_to_string(&file) {
-        Ok(named) => named,
-        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
-        Err(source) => return Err(Error::Io { path: file, doing: "reading", source }),
-    };
-    if named.trim() == found {
+    let Some(named) = read_name(&file)? else { return Ok(()) };
+    if named == found {
         return Ok(());
     }
     Err(Error::State {
         file,
         field: "version".into(),
-        found: named.trim().chars().take(64).collect(),
+        found: named,
         expected: format!("{found}, the version of config.toml and {PARAMS} beside it"),
         mend: "a file of another checkpoint was copied here; take another checkpoint, or put the right one back",
     })

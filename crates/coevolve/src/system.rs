@@ -1,14 +1,17 @@
 //! The parameter sets of a run and the modules built over them for the current phase.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use candle_core::{DType, Device, Result, Tensor, Var};
-use cola_dit_world::{ActionConditioner, DitWorld, SpaceToDepth, WorldModel};
+use cola_data::{Batch, CacheReport};
+use cola_dit_world::{ActionConditioner, DitWorld, LatentCodec, SpaceToDepth, WorldModel};
 use cola_lam::{Fdm, LatentActionModel};
 use cola_nn::Params;
 
 use crate::Error;
 use crate::config::ExperimentConfig;
+use crate::encoder::{self, Encoder};
 use crate::plan::Trains;
 
 /// Five named sets of variables. Clones share storage.
@@ -22,20 +25,24 @@ pub struct SystemParams {
     pub action: Params,
     /// Video transformer.
     pub backbone: Params,
-    /// Shift and scale of the codec; never trained.
+    /// Shift and scale of the codec; never trained, and empty with a VAE.
     pub codec: Params,
+    /// The VAE, if there is one; no part of a checkpoint but by its name.
+    encoder: Option<Arc<Encoder>>,
 }
 
 impl SystemParams {
-    /// Fresh parameters: a pure function of the configuration's seed and sizes.
+    /// Fresh parameters: a pure function of the configuration's seed and sizes. Opens the VAE if the configuration names one.
     ///
     /// # Errors
-    /// Sizes that the models refuse.
+    /// Sizes that the models refuse; a VAE that cannot be opened or does not fit them.
     pub fn new(config: &ExperimentConfig, device: &Device) -> Result<Self> {
         // Sets share parameter names (`...attn.qkv.weight`), so each has a seed of its own.
         let set =
             |index: u64| Params::seeded(config.seed.wrapping_mul(8).wrapping_add(index), DType::F32, device);
-        let params = Self { lam: set(0), fdm: set(1), action: set(2), backbone: set(3), codec: set(4) };
+        let encoder = Encoder::open(config, device)?.map(Arc::new);
+        let params =
+            Self { lam: set(0), fdm: set(1), action: set(2), backbone: set(3), codec: set(4), encoder };
         System::enter(&params, config, Trains::default())?;
         Ok(params)
     }
@@ -98,14 +105,15 @@ impl SystemParams {
         for (name, params) in self.sets() {
             params.save(&folder.join(format!("{name}.safetensors")))?;
         }
-        Ok(())
+        self.encoder.as_ref().map_or(Ok(()), |encoder| encoder.write_version(folder))
     }
 
     /// Reads what [`SystemParams::save`] wrote.
     ///
     /// # Errors
-    /// [`Error::Params`] naming file and tensor.
+    /// [`Error::Params`] naming file and tensor; [`Error::State`] for another VAE than the one of these parameters.
     pub fn load(&self, folder: &Path) -> std::result::Result<(), Error> {
+        encoder::check_version(folder, self.encoder.as_deref())?;
         for (name, params) in self.sets() {
             params.load(&folder.join(format!("{name}.safetensors")))?;
         }
@@ -115,8 +123,9 @@ impl SystemParams {
     /// Reads only the pre-trained generator: backbone and codec.
     ///
     /// # Errors
-    /// [`Error::Params`] naming file and tensor.
+    /// As [`SystemParams::load`].
     pub fn load_generator(&self, folder: &Path) -> std::result::Result<(), Error> {
+        encoder::check_version(folder, self.encoder.as_deref())?;
         self.backbone.load(&folder.join("backbone.safetensors"))?;
         self.codec.load(&folder.join("codec.safetensors"))?;
         Ok(())
@@ -129,7 +138,17 @@ impl SystemParams {
     pub fn save_generator(&self, folder: &Path) -> std::result::Result<(), Error> {
         self.backbone.save(&folder.join("backbone.safetensors"))?;
         self.codec.save(&folder.join("codec.safetensors"))?;
-        Ok(())
+        self.encoder.as_ref().map_or(Ok(()), |encoder| encoder.write_version(folder))
+    }
+
+    /// Opens the cache that the configuration names; false if it names none. One that is open already stays.
+    pub(crate) fn open_cache(&self, config: &ExperimentConfig) -> std::result::Result<bool, Error> {
+        self.encoder.as_ref().map_or(Ok(false), |encoder| encoder.open_cache(&config.latents))
+    }
+
+    /// What the cache was good for since the last call.
+    pub(crate) fn cache_report(&self) -> Option<CacheReport> {
+        self.encoder.as_ref()?.cache_report()
     }
 }
 
@@ -141,6 +160,7 @@ pub struct System {
     pub fdm: Fdm,
     /// Latents, times and actions to velocities.
     pub world: WorldModel,
+    encoder: Option<Arc<Encoder>>,
 }
 
 impl System {
@@ -149,17 +169,34 @@ impl System {
     /// # Errors
     /// Sizes that the models refuse.
     pub fn enter(params: &SystemParams, config: &ExperimentConfig, trains: Trains) -> Result<Self> {
+        let codec: Box<dyn LatentCodec + Send + Sync> = match &params.encoder {
+            Some(encoder) => Box::new(encoder.codec().clone()), // layers of shared tensors
+            None => Box::new(SpaceToDepth::new(&config.codec, params.codec.frozen())?),
+        };
         Ok(Self {
             lam: LatentActionModel::new(&config.lam, params.lam.builder(trains.lam))?
                 .computing(config.compute),
             fdm: Fdm::new(&config.lam, params.fdm.builder(trains.fdm))?.computing(config.compute),
             world: WorldModel {
-                codec: Box::new(SpaceToDepth::new(&config.codec, params.codec.frozen())?),
+                codec,
                 dit: DitWorld::new(&config.dit, params.backbone.builder(trains.backbone))?
                     .computing(config.compute),
                 conditioner: ActionConditioner::new(&config.dit, params.action.builder(trains.action))?
                     .computing(config.compute),
             },
+            encoder: params.encoder.clone(),
         })
+    }
+
+    /// Latents `(B, C, T', h, w)` of the world model's views, without history: a pure function of each clip by itself,
+    /// whether it is encoded or found in the cache.
+    ///
+    /// # Errors
+    /// Views that the codec does not take.
+    pub fn latents(&self, batch: &Batch) -> Result<Tensor> {
+        match &self.encoder {
+            Some(encoder) => encoder.latents(batch),
+            None => self.world.codec.encode(&batch.world_view),
+        }
     }
 }

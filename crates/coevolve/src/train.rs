@@ -40,7 +40,10 @@ impl Run {
         // Held to the end: two runs in one folder would remove each other's checkpoints.
         let _lock = FolderLock::claim(checkpoints, &program())?;
         checkpoint::prepare(checkpoints, self.step)?;
-        let loader = Arc::new(Loader::new(source.clone(), config.loader(), config.seed)?);
+        let loader = Loader::new(source.clone(), config.loader(), config.seed)?;
+        // A cache that cannot be opened is told before the first step.
+        let cache = self.params.open_cache(&config)?;
+        let loader = Arc::new(if cache { loader.keyed() } else { loader });
         let plan = config.plan.clone();
         let crops = move |step| plan.locate(step).is_some_and(|(index, _)| plan.phases()[index].kind.crops());
         let mut feeder =
@@ -106,6 +109,9 @@ impl Run {
             if phase_ends {
                 let (stall, failures) = (feeder.take_stall(), loader.failures());
                 tell(observers, |observer| observer.on_phase_end(&phase, &stall, &failures))?;
+                if let Some(report) = self.params.cache_report() {
+                    tell(observers, |observer| observer.on_cache(&phase, &report))?;
+                }
             }
             let asked = self.stop.load(Ordering::Relaxed);
             if self.step.is_multiple_of(schedule.checkpoint_every)

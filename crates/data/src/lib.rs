@@ -7,7 +7,7 @@
 //! use cola_data::{CropConfig, DrawnConfig, DrawnWorld, Loader, LoaderConfig};
 //!
 //! let world = DrawnWorld::new(DrawnConfig::tiny(), 7)?;
-//! let config = LoaderConfig { batch: 8, lam_size: 14, world_size: 16, crop: CropConfig::paper(), budget: 0 };
+//! let config = LoaderConfig { batch: 8, lam_size: 14, world_size: 16, crop: CropConfig::paper(), crops: 0, budget: 0 };
 //! let loader = Loader::new(Arc::new(world), config, 7)?;
 //! let batch = loader.batch(0, true, &Device::Cpu)?;
 //! assert_eq!(batch.lam_view.dims(), [8, 4, 3, 14, 14]);
@@ -60,6 +60,7 @@ mod guarded;
 #[cfg(feature = "hdf5")]
 mod hdf5;
 mod hdf5_files;
+mod latent_cache;
 mod lerobot;
 mod lerobot_writer;
 mod loader;
@@ -94,9 +95,10 @@ pub use episodes::{ClipOptions, EpisodeClips};
 pub use error::Error;
 pub use exclusions::{Exclusion, Exclusions};
 pub use format::{Format, OpenOptions, detect, open};
+pub use latent_cache::{CacheOptions, CacheReport, CacheState, LatentCache};
 pub use lerobot::{Feature, Info, LeRobot};
 pub use lerobot_writer::{FileLimits, LeRobotLayout, LeRobotWriter, PictureStore};
-pub use loader::{Batch, Failure, Feeder, FeederConfig, Loader, LoaderConfig, Stall, collate};
+pub use loader::{Batch, ClipKey, Failure, Feeder, FeederConfig, Loader, LoaderConfig, Stall, collate};
 pub use mixture::{
     Group, GroupConfig, GroupWeights, Mixture, MixtureConfig, MixturePlan, PlanRow, Preset, Source,
     SourceConfig,

@@ -2,6 +2,7 @@
 
 mod failures;
 mod feeder;
+mod key;
 mod order;
 mod views;
 
@@ -9,11 +10,13 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use candle_core::{Device, Tensor};
-use cola_random::stream;
+use cola_random::{Stream, stream};
+use rand::Rng;
 use serde::{Deserialize, Serialize};
 
 pub use self::failures::Failure;
 pub use self::feeder::{Feeder, FeederConfig, Stall};
+pub use self::key::ClipKey;
 
 use self::failures::{Broken, Failures};
 use self::order::{Drawn, Order};
@@ -36,6 +39,9 @@ pub struct LoaderConfig {
     pub world_size: usize,
     /// Windows drawn for augmented batches.
     pub crop: CropConfig,
+    /// Windows that each clip has: its samples draw one of them. 0 draws a fresh window for every sample.
+    #[serde(default)]
+    pub crops: usize,
     /// Clips of each share that may turn out to be unreadable, and be replaced, before the loader gives up. A resumed run
     /// counts anew.
     #[serde(default)]
@@ -71,6 +77,8 @@ pub struct Batch {
     pub samples: Vec<u64>,
     /// Index of each clip in the source.
     pub clips: Vec<usize>,
+    /// Key of each clip's view for the world model; empty unless asked for, see [`Loader::keyed`].
+    pub keys: Vec<ClipKey>,
 }
 
 impl Batch {
@@ -90,6 +98,7 @@ impl Batch {
             actions: self.actions.as_ref().map(part).transpose()?,
             samples: samples.to_vec(),
             clips: clips.to_vec(),
+            keys: self.keys.get(range).map(<[ClipKey]>::to_vec).unwrap_or_default(),
         })
     }
 }
@@ -100,7 +109,8 @@ impl Batch {
 /// `s * B .. (s + 1) * B`. Sample `g` of a source with one [share](ClipSource::shares) is element `g % len` of the
 /// permutation of epoch `g / len`. With several, each block of 65,536 samples holds a fixed number of every share, in an
 /// order of its own, and each share is passed through in such epochs: its `n`-th sample is element `n % len` of its
-/// permutation number `n / len`. The crop of a sample is drawn from a stream of its own.
+/// permutation number `n / len`. The crop of a sample is drawn from a stream of its own, or,
+/// with [`crops`](LoaderConfig::crops), chosen with one among the clip's, each of which has a stream of its own.
 ///
 /// # Broken clips
 /// With a [budget](LoaderConfig::budget) above 0, a clip that cannot be read is replaced by another one of its share,
@@ -124,11 +134,17 @@ impl Loader {
     pub fn new(source: Arc<dyn ClipSource>, config: LoaderConfig, seed: u64) -> Result<Self, Error> {
         config.check()?;
         let LoaderConfig { batch, lam_size: lam, world_size: world, .. } = config;
-        let sizes = Sizes { batch, frames: source.frames_per_clip(), lam, world };
+        let sizes = Sizes { batch, frames: source.frames_per_clip(), lam, world, keyed: false };
         sizes.check()?;
         let order = Order::new(&*source, seed)?;
         let failures = Failures::new(config.budget, order.shares().len());
         Ok(Self { source, config, seed, sizes, order, failures })
+    }
+
+    /// The same batches with the [keys](Batch::keys) of their clips, which cost a SHA-256 over the pixels of each.
+    pub fn keyed(mut self) -> Self {
+        self.sizes.keyed = true;
+        self
     }
 
     /// The clips.
@@ -207,8 +223,8 @@ impl Loader {
         for attempt in 1..=ATTEMPTS + 1 {
             let index = self.order.index(drawn);
             match self.read(index, sample, augment, place) {
-                Ok(Clip { actions, action_dim, .. }) => {
-                    return Ok(Taken { clip: Some(index), actions, action_dim, broken });
+                Ok((Clip { actions, action_dim, .. }, key)) => {
+                    return Ok(Taken { clip: Some(index), actions, action_dim, key, broken });
                 }
                 Err(error) => match Broken::new(drawn, &error).filter(|_| self.config.budget > 0) {
                     Some(found) => broken.push(found),
@@ -217,18 +233,35 @@ impl Loader {
             }
             drawn = self.order.replacement(drawn.share, sample, attempt);
         }
-        Ok(Taken { clip: None, actions: Vec::new(), action_dim: 0, broken })
+        Ok(Taken { clip: None, actions: Vec::new(), action_dim: 0, key: None, broken })
     }
 
-    fn read(&self, index: usize, sample: u64, augment: bool, place: &mut Place<'_>) -> Result<Clip, Error> {
+    fn read(
+        &self,
+        index: usize,
+        sample: u64,
+        augment: bool,
+        place: &mut Place<'_>,
+    ) -> Result<(Clip, Option<ClipKey>), Error> {
         let clip = self.source.clip(index)?;
         let (height, width) = (clip.frames.height, clip.frames.width);
         let crop = match augment {
-            true => self.config.crop.draw(height, width, &mut stream(self.seed, "crop", 0, sample)),
+            true => self.config.crop.draw(height, width, &mut self.crop_stream(index, sample)),
             false => Crop::full(height, width),
         };
-        place.fill(&clip, &crop)?;
-        Ok(clip)
+        let key = place.fill(&clip, &crop)?;
+        Ok((clip, key))
+    }
+
+    /// What the crop of a sample is drawn from: its own stream, or that of one of the clip's few crops.
+    fn crop_stream(&self, index: usize, sample: u64) -> Stream {
+        match self.config.crops as u64 {
+            0 => stream(self.seed, "crop", 0, sample),
+            crops => {
+                let variant = stream(self.seed, "crop-choice", 0, sample).random_range(0..crops);
+                stream(self.seed, "crop-variant", variant, index as u64)
+            }
+        }
     }
 
     /// Tensors of the views; what was broken among them is counted only here, where steps come one after the other, so
@@ -244,7 +277,7 @@ impl Loader {
     }
 }
 
-/// A batch of whole frames, for evaluation: `samples` and `clips` count from 0.
+/// A batch of whole frames, for evaluation: `samples` and `clips` count from 0, and there are keys.
 ///
 /// # Errors
 /// No clips, clips of different lengths, and what the device reports.
@@ -252,13 +285,19 @@ pub fn collate(clips: &[Clip], lam_size: usize, world_size: usize, device: &Devi
     let Some(first) = clips.first() else {
         return Err(Error::setting("clips of a batch", 0, "at least 1"));
     };
-    let sizes = Sizes { batch: clips.len(), frames: first.frames.count, lam: lam_size, world: world_size };
+    let sizes = Sizes {
+        batch: clips.len(),
+        frames: first.frames.count,
+        lam: lam_size,
+        world: world_size,
+        keyed: true,
+    };
     let samples: Vec<u64> = (0..clips.len() as u64).collect();
     let views = Views::make(sizes, &samples, |at, place| {
         let clip = &clips[at];
-        place.fill(clip, &Crop::full(clip.frames.height, clip.frames.width))?;
+        let key = place.fill(clip, &Crop::full(clip.frames.height, clip.frames.width))?;
         let (actions, action_dim) = (clip.actions.clone(), clip.action_dim);
-        Ok::<_, Error>(Taken { clip: Some(at), actions, action_dim, broken: Vec::new() })
+        Ok::<_, Error>(Taken { clip: Some(at), actions, action_dim, key, broken: Vec::new() })
     })?;
     views.batch(device)
 }

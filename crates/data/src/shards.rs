@@ -1,6 +1,6 @@
 //! Episodes as safetensors shards: decoded once, read ever after without a decoder.
 
-mod header;
+pub(crate) mod header;
 mod index;
 mod writer;
 

@@ -50,7 +50,8 @@ fn two() -> Arc<dyn ClipSource> {
 }
 
 fn loader(source: &Arc<dyn ClipSource>, budget: usize) -> Loader {
-    let config = LoaderConfig { batch: 5, lam_size: 6, world_size: 6, crop: CropConfig::paper(), budget };
+    let config =
+        LoaderConfig { batch: 5, lam_size: 6, world_size: 6, crop: CropConfig::paper(), crops: 0, budget };
     Loader::new(source.clone(), config, 2).unwrap()
 }
 

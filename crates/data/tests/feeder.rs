@@ -61,7 +61,7 @@ impl ClipSource for Watched {
 fn loader(source: Watched) -> (Arc<Watched>, Arc<Loader>) {
     let source = Arc::new(source);
     let crop = CropConfig::paper();
-    let config = LoaderConfig { batch: BATCH, lam_size: 6, world_size: 8, crop, budget: 0 };
+    let config = LoaderConfig { batch: BATCH, lam_size: 6, world_size: 8, crop, crops: 0, budget: 0 };
     (source.clone(), Arc::new(Loader::new(source, config, 4).unwrap()))
 }
 

@@ -11,7 +11,7 @@ use cola_data::{
 const CPU: &Device = &Device::Cpu;
 
 fn config(batch: usize, lam_size: usize, world_size: usize) -> LoaderConfig {
-    LoaderConfig { batch, lam_size, world_size, crop: CropConfig::paper(), budget: 0 }
+    LoaderConfig { batch, lam_size, world_size, crop: CropConfig::paper(), crops: 0, budget: 0 }
 }
 
 fn drawn(clips: usize) -> Arc<DrawnWorld> {
@@ -144,4 +144,56 @@ fn unequal_clips_and_empty_batches_are_refused() {
 fn a_misspelt_setting_is_refused() {
     let text = r#"{ "batch": 4, "lam_size": 8, "world_size": 8, "crop": { "area": [0.8, 1.0], "aspekt": [1.0, 1.0] } }"#;
     assert!(serde_json::from_str::<LoaderConfig>(text).unwrap_err().to_string().contains("aspekt"));
+}
+
+#[test]
+fn with_crops_each_clip_has_so_many_windows_and_samples_choose_among_them() {
+    let crops = |crops| LoaderConfig { crops, ..config(1, 24, 24) };
+    let views = |crop_count, seed| {
+        let loader = Loader::new(Arc::new(Still), crops(crop_count), seed).unwrap();
+        (0..60).map(|step| values(&loader.batch(step, true, CPU).unwrap().world_view)).collect::<Vec<_>>()
+    };
+    let different = |views: &[Vec<f32>]| {
+        let mut seen: Vec<&Vec<f32>> = Vec::new();
+        views.iter().for_each(|view| {
+            if !seen.contains(&view) {
+                seen.push(view);
+            }
+        });
+        seen.len()
+    };
+    assert_eq!(different(&views(0, 5)), 60, "a fresh window for every sample");
+    for count in [1, 3] {
+        assert_eq!(different(&views(count, 5)), count);
+    }
+    assert_eq!(views(3, 5), views(3, 5));
+    let (ours, theirs) = (views(3, 5), views(3, 6));
+    assert!(ours.iter().all(|view| !theirs.contains(view)), "another seed has other windows");
+}
+
+#[test]
+fn clips_with_few_crops_have_windows_of_their_own_and_whole_frames_stay_whole() {
+    let loader = |crops| Loader::new(drawn(8), LoaderConfig { crops, ..config(8, 16, 16) }, 5).unwrap();
+    let whole = values(&loader(0).batch(0, false, CPU).unwrap().world_view);
+    assert_eq!(values(&loader(2).batch(0, false, CPU).unwrap().world_view), whole);
+    // With one crop each, two epochs show the same eight views.
+    let keys = |step| {
+        let mut keys = loader(1).keyed().batch(step, true, CPU).unwrap().keys;
+        keys.sort();
+        keys
+    };
+    assert_eq!(keys(0), keys(1));
+    assert_ne!(keys(0), {
+        let mut fresh = loader(0).keyed().batch(0, true, CPU).unwrap().keys;
+        fresh.sort();
+        fresh
+    });
+}
+
+#[test]
+fn a_stored_configuration_without_crops_draws_fresh_ones() {
+    let text = toml::to_string(&config(4, 14, 16)).unwrap();
+    assert!(text.contains("crops = 0\n"));
+    let found: LoaderConfig = toml::from_str(&text.replace("crops = 0\n", "")).unwrap();
+    assert_eq!(found, config(4, 14, 16));
 }

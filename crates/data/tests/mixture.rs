@@ -67,7 +67,8 @@ const WEIGHTS: [f64; 5] = [0.075, 0.225, 0.2, 0.375, 0.125];
 const CLIPS: [usize; 5] = [100, 300, 7, 50, 1000];
 
 fn loader(source: Arc<dyn ClipSource>, batch: usize, seed: u64) -> Loader {
-    let config = LoaderConfig { batch, lam_size: 1, world_size: 1, crop: CropConfig::paper(), budget: 0 };
+    let config =
+        LoaderConfig { batch, lam_size: 1, world_size: 1, crop: CropConfig::paper(), crops: 0, budget: 0 };
     Loader::new(source, config, seed).unwrap()
 }
 
@@ -292,7 +293,8 @@ fn shares_that_make_no_sense_are_refused() {
         }
     }
     let share = |clips, weight| Share { name: "s".into(), clips, weight };
-    let config = LoaderConfig { batch: 2, lam_size: 1, world_size: 1, crop: CropConfig::paper(), budget: 0 };
+    let config =
+        LoaderConfig { batch: 2, lam_size: 1, world_size: 1, crop: CropConfig::paper(), crops: 0, budget: 0 };
     let new = |shares| Loader::new(Arc::new(Odd(shares)), config.clone(), 0);
     assert!(new(vec![share(0..4, 1.0), share(4..10, 0.1)]).is_ok());
     assert!(new(vec![share(0..4, 1.0), share(4..4, 1.0)]).is_ok(), "an empty share is never drawn");

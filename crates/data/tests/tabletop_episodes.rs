@@ -157,8 +157,14 @@ fn clips_are_windows_of_the_episodes() {
 #[test]
 fn the_loader_makes_batches_of_clips() {
     let clips = TabletopClips::new(table(TabletopConfig::tiny()), 1, 4, 2, 2).unwrap();
-    let config =
-        LoaderConfig { batch: 6, lam_size: 28, world_size: 32, crop: CropConfig::paper(), budget: 0 };
+    let config = LoaderConfig {
+        batch: 6,
+        lam_size: 28,
+        world_size: 32,
+        crop: CropConfig::paper(),
+        crops: 0,
+        budget: 0,
+    };
     let loader = Loader::new(Arc::new(clips), config, 7).unwrap();
     let batch = loader.batch(0, true, &Device::Cpu).unwrap();
     assert_eq!(batch.world_view.dims(), [6, 2, 3, 32, 32]);

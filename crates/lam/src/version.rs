@@ -1,6 +1,6 @@
 //! Which latent action model a code comes from.
 
-use candle_core::{DType, Result};
+use candle_core::Result;
 use cola_nn::Params;
 use sha2::{Digest, Sha256};
 
@@ -24,18 +24,7 @@ pub fn codebook_version(config: &LamConfig, params: &Params) -> Result<String> {
     for (field, value) in config.identity() {
         hash.update(format!("{field}={value}\n"));
     }
-    for (name, var) in params.vars() {
-        hash.update((name.len() as u64).to_le_bytes());
-        hash.update(name.as_bytes());
-        hash.update((var.rank() as u64).to_le_bytes());
-        for side in var.dims() {
-            hash.update((*side as u64).to_le_bytes());
-        }
-        let values = var.as_detached_tensor().flatten_all()?.to_dtype(DType::F32)?.to_vec1::<f32>()?;
-        for value in values {
-            hash.update(value.to_le_bytes());
-        }
-    }
+    params.feed(&mut |bytes| hash.update(bytes))?;
     let digits: String = hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
     // A word: digits alone, or with an `e` between them, would be read from a table as a number.
     Ok(format!("lam-{}", &digits[..DIGITS]))

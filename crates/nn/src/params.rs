@@ -82,6 +82,27 @@ impl Params {
         self.lock().get(name).cloned()
     }
 
+    /// Hands over every variable's name, shape and f32 values, little-endian and in the order of the names: what a checksum
+    /// of the set is taken of.
+    ///
+    /// # Errors
+    /// What the device reports.
+    pub fn feed(&self, take: &mut dyn FnMut(&[u8])) -> Result<()> {
+        for (name, var) in self.vars() {
+            take(&(name.len() as u64).to_le_bytes());
+            take(name.as_bytes());
+            take(&(var.rank() as u64).to_le_bytes());
+            for side in var.dims() {
+                take(&(*side as u64).to_le_bytes());
+            }
+            let values = var.as_detached_tensor().flatten_all()?.to_dtype(DType::F32)?.to_vec1::<f32>()?;
+            for value in values {
+                take(&value.to_le_bytes());
+            }
+        }
+        Ok(())
+    }
+
     /// How many numbers the variables hold.
     pub fn count(&self) -> usize {
         self.lock().values().map(|var| var.elem_count()).sum()

@@ -30,7 +30,10 @@ pub(crate) fn check(folder: &Path, config: &ExperimentConfig) -> std::result::Re
     compare(folder, "fdm", |vb| Fdm::new(&config.lam, vb).map(drop))?;
     compare(folder, "action", |vb| ActionConditioner::new(dit, vb).map(drop))?;
     compare(folder, "backbone", |vb| DitWorld::new(dit, vb).map(drop))?;
-    compare(folder, "codec", |vb| SpaceToDepth::new(&config.codec, vb).map(drop))
+    compare(folder, "codec", |vb| match config.latents.vae() {
+        Some(_) => Ok(()), // it is no part of the checkpoint
+        None => SpaceToDepth::new(&config.codec, vb).map(drop),
+    })
 }
 
 /// [`check`] for inverse dynamics model and codebook alone.

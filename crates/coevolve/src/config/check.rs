@@ -7,9 +7,6 @@ use super::{ExperimentConfig, FIRST_BATCHES, PhaseConfig, Rates};
 use crate::Error;
 use crate::plan::PhaseKind;
 
-/// The largest block of pixels that becomes one latent pixel: 768 channels, a table of 2.4 MB.
-const MOST_FACTOR: usize = 16;
-
 impl ExperimentConfig {
     /// Refuses values that cannot work together.
     ///
@@ -21,7 +18,6 @@ impl ExperimentConfig {
         self.dit.check().map_err(|error| fail(error.to_string()))?;
         self.feeder().check().map_err(|error| fail(format!("data.{error}")))?;
         let latent_actions = self.lam.tokens * self.lam.code_dim;
-        let channels = self.codec.factor.saturating_mul(self.codec.factor).saturating_mul(3);
         let (schedule, optimizer, evaluation) = (&self.schedule, &self.optimizer, &self.evaluation);
         let first_tokens = [self.data.batch, self.data.frames.saturating_sub(1), self.lam.tokens]
             .into_iter()
@@ -57,27 +53,6 @@ impl ExperimentConfig {
                 format!("data.fps is {}; expected a rate above 0", self.data.fps),
             ),
             (
-                self.codec.factor <= MOST_FACTOR,
-                format!(
-                    "codec.factor is {}; expected at most {MOST_FACTOR}, since the codec's table grows with its fourth power",
-                    self.codec.factor
-                ),
-            ),
-            (
-                self.codec.factor > 0 && self.data.world_size.is_multiple_of(self.codec.factor.max(1)),
-                format!(
-                    "data.world_size is {}; codec.factor {} must divide it",
-                    self.data.world_size, self.codec.factor
-                ),
-            ),
-            (
-                self.dit.in_channels == channels,
-                format!(
-                    "dit.in_channels is {}; the codec makes 3 * factor² = {channels}",
-                    self.dit.in_channels
-                ),
-            ),
-            (
                 self.dit.action.action_dim == latent_actions,
                 format!(
                     "dit.action.action_dim is {}; the latent action has lam.tokens * lam.code_dim = {latent_actions}",
@@ -85,19 +60,15 @@ impl ExperimentConfig {
                 ),
             ),
             (
-                self.dit.action.frames_per_latent == 1,
-                format!(
-                    "dit.action.frames_per_latent is {}; the space-to-depth codec keeps every frame: set 1",
-                    self.dit.action.frames_per_latent
-                ),
-            ),
-            (
                 self.flow.given_min >= 1
                     && self.flow.given_min <= self.flow.given_max
-                    && self.flow.given_max < self.data.frames,
+                    && self.flow.given_max < self.latent_frames(),
                 format!(
-                    "flow.given_min {} and flow.given_max {} must satisfy 1 <= min <= max < data.frames = {}",
-                    self.flow.given_min, self.flow.given_max, self.data.frames
+                    "flow.given_min {} and flow.given_max {} must satisfy 1 <= min <= max < {}, the latent frames of \
+                     data.frames",
+                    self.flow.given_min,
+                    self.flow.given_max,
+                    self.latent_frames()
                 ),
             ),
             (
@@ -203,7 +174,7 @@ impl ExperimentConfig {
                 "evaluation.horizon, evaluation.batch and evaluation.steps must be at least 1".into(),
             ),
         ];
-        match rules.into_iter().find(|(holds, _)| !holds) {
+        match rules.into_iter().chain(self.latents_rules()).find(|(holds, _)| !holds) {
             Some((_, reason)) => Err(fail(reason)),
             None => Ok(()),
         }

@@ -62,6 +62,9 @@ pub struct DataConfig {
     pub accumulate: usize,
     /// The random crop.
     pub crop: CropConfig,
+    /// Crops that each clip has, one of which every sample draws; 0 draws a fresh one for every sample (paper).
+    #[serde(default)]
+    pub crops: usize,
     /// Frames per second that the world model is told.
     pub fps: f64,
     /// Threads that make the next batches while a step is trained; 0 makes each batch when it is needed. Changes speed and
@@ -96,6 +99,7 @@ impl Default for DataConfig {
             batch: 32,
             accumulate: one_part(),
             crop: CropConfig::paper(),
+            crops: 0,
             fps: 1.0,
             workers: one_worker(),
             budget: 0,
@@ -170,6 +174,7 @@ impl ExperimentConfig {
             lam_size: self.lam.image,
             world_size: self.data.world_size,
             crop: self.data.crop,
+            crops: self.data.crops,
             budget: self.data.budget,
         }
     }

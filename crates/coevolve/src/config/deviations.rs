@@ -21,10 +21,13 @@ impl ExperimentConfig {
     pub fn deviations(&self) -> Result<Vec<String>, Error> {
         let (remedies, quantizer) = (&self.remedies, &self.lam.quantizer);
         let mut lines = vec![
-            format!(
-                "latents are blocks of {0} x {0} pixels through a fixed transform instead of the video VAE",
-                self.codec.factor
-            ),
+            match self.latents.vae() {
+                Some(_) => "latents are means of the video VAE's posteriors, without noise".into(),
+                None => format!(
+                    "latents are blocks of {0} x {0} pixels through a fixed transform instead of the video VAE",
+                    self.codec.factor
+                ),
+            },
             "the video generator is this program's own, pre-trained on the training clips, instead of Open-Sora's".into(),
         ];
         let mut note = |holds: bool, line: String| {
@@ -35,6 +38,10 @@ impl ExperimentConfig {
         note(
             self.plan.has(PhaseKind::Lam),
             "a LAM phase (own forward dynamics model) before the world model".into(),
+        );
+        note(
+            self.data.crops > 0,
+            format!("each clip has {} crops in all instead of a fresh one for every sample", self.data.crops),
         );
         note(
             remedies.restart_after > 0,

@@ -6,13 +6,14 @@ use crate::Error;
 
 /// The sections, each with the type that holds its fields and the source of that type: what is printed beside a value is
 /// the documentation of its field, so the two cannot part. `*` stands for any name.
-const SECTIONS: [(&str, &str, &str); 23] = [
+const SECTIONS: [(&str, &str, &str); 24] = [
     ("", "ExperimentConfig", include_str!("../config.rs")),
     ("start", "StartConfig", include_str!("start.rs")),
     ("data", "DataConfig", include_str!("data.rs")),
     ("data.region", "Region", include_str!("../../../data/src/crop.rs")),
     ("data.crop", "CropConfig", include_str!("../../../data/src/crop.rs")),
     ("codec", "CodecConfig", include_str!("../../../dit-world/src/codec.rs")),
+    ("latents", "LatentsConfig", include_str!("latents.rs")),
     ("lam", "LamConfig", include_str!("../../../lam/src/config.rs")),
     ("lam.quantizer", "QuantizerConfig", include_str!("../../../lam/src/config/quantizer.rs")),
     ("dit", "DitConfig", include_str!("../../../dit-world/src/config.rs")),

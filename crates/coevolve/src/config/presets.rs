@@ -7,8 +7,8 @@ use cola_lam::LamConfig;
 use cola_nn::{Compute, Precision};
 
 use super::{
-    DataConfig, EvaluationConfig, ExperimentConfig, FlowConfig, Generator, PhaseConfig, PhasesConfig, Rates,
-    Remedies, ScheduleConfig, StartConfig,
+    DataConfig, EvaluationConfig, ExperimentConfig, FlowConfig, Generator, LatentsConfig, PhaseConfig,
+    PhasesConfig, Rates, Remedies, ScheduleConfig, StartConfig,
 };
 use crate::Error;
 use crate::divergence::DivergenceConfig;
@@ -59,6 +59,7 @@ impl ExperimentConfig {
                 ..DataConfig::default()
             },
             codec: CodecConfig { factor: 4, whiten: 0.5 },
+            latents: LatentsConfig::default(),
             lam: LamConfig::tiny(),
             dit: DitConfig::tiny(),
             flow: FlowConfig {
@@ -187,6 +188,7 @@ impl ExperimentConfig {
                 ..DataConfig::default()
             },
             codec: CodecConfig { factor: 8, whiten: 0.5 },
+            latents: LatentsConfig::default(),
             lam: LamConfig::paper(),
             dit: DitConfig { in_channels: 192, ..DitConfig::paper() },
             flow: FlowConfig { time: TimeConfig::open_sora_v1_2(), drop: 0.1, given_min: 1, given_max: 1 },

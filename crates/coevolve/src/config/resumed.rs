@@ -11,7 +11,7 @@ use crate::plan::Plan;
 /// measured, what is reported, how and from where the same clips are read. Of `evaluation` those that only the figures
 /// at the end depend on: the others decide the curve of action sensitivity, whose stored half would not fit its new
 /// half, and `evaluation.split` decides what is trained on, too.
-const MAY_CHANGE: [&str; 17] = [
+const MAY_CHANGE: [&str; 20] = [
     "schedule.",
     "health.",
     "divergence.",
@@ -21,6 +21,9 @@ const MAY_CHANGE: [&str; 17] = [
     "data.workers",
     "data.memory",
     "data.budget",
+    "latents.vae", // its weights are known by themselves
+    "latents.cache",
+    "latents.size",
     "compute.recompute",
     "evaluation.transitions",
     "evaluation.episodes",
@@ -53,7 +56,7 @@ impl ExperimentConfig {
     /// Whether a run with the configuration `stored`, of which `done` steps are done, can go on under this one.
     ///
     /// What may change decides no number of the steps done so far: `schedule`, `health`, `divergence`, `data.path` and the lists
-    /// beside it (a dataset that was moved), `data.workers`, `data.memory`, `data.budget`, `compute.recompute`, of
+    /// beside it (a dataset that was moved), `data.workers`, `data.memory`, `data.budget`, `latents` (a VAE or cache that was moved), `compute.recompute`, of
     /// `evaluation` what only the last figures depend on, and the end of the plan: phases can be added, the last one
     /// prolonged, and what is not done yet be left out.
     ///

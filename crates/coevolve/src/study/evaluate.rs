@@ -32,7 +32,7 @@ pub struct Scores {
 pub struct Evaluation {
     /// Guidance scale.
     pub guidance: f64,
-    /// One generated frame after true history, all transitions.
+    /// One generated latent frame after true history, all transitions.
     pub one_step: Scores,
     /// The half of them in which most moves.
     pub one_step_moving: Scores,
@@ -120,7 +120,8 @@ pub fn evaluate(
     };
     let (_, codes) = pairs.actions(system, config.data.frames)?;
     let usage = CodebookUsage::of(&codes, config.lam.codes)?;
-    let (short, _) = compare(system, config, guidance, &pairs, config.data.frames - 1, &mut tick)?;
+    let given = config.data.frames - config.dit.action.frames_per_latent;
+    let (short, _) = compare(system, config, guidance, &pairs, given, &mut tick)?;
     let (errors, pictures) = compare(system, config, guidance, &episodes, 1, &mut tick)?;
     let moving = short.moving();
     let evaluation = Evaluation {

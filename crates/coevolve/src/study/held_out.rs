@@ -115,7 +115,7 @@ pub fn sensitivity(
     let mut first = 0;
     for batch in &held_out.batches {
         let count = batch.samples.len();
-        let clean = system.world.codec.encode(&batch.world_view)?;
+        let clean = system.latents(batch)?;
         for (actions, losses) in [(&actions, &mut with_own), (&others, &mut with_other)] {
             let actions = actions.narrow(0, first, count)?;
             let loss = flow_loss(system, config, batch, &clean, Some(&actions), key)?;

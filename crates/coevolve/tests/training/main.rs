@@ -1,6 +1,7 @@
 //! Training as a whole: phases, resuming, wrong input, types of activations.
 
 mod bad_input;
+mod cache;
 mod compute;
 mod feeding;
 mod health;

@@ -95,6 +95,7 @@ fn a_step_depends_on_its_samples_not_on_their_batch() -> Result<()> {
             actions: None,
             samples: batch.samples[first..first + 4].to_vec(),
             clips: batch.clips[first..first + 4].to_vec(),
+            keys: Vec::new(),
         })
     };
     let (whole, parts) = (flow(&batch)?, (flow(&half(0)?)? + flow(&half(4)?)?) / 2.0);

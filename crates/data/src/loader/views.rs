@@ -5,8 +5,9 @@ use rayon::prelude::*;
 
 use super::Batch;
 use super::failures::Broken;
+use super::key::ClipKey;
 use crate::crop::{Crop, resize};
-use crate::{Clip, Error};
+use crate::{Clip, Error, Frames};
 
 /// Values that one view of a batch may have at most, 64 GiB of them.
 const MOST: usize = 1 << 34;
@@ -22,12 +23,14 @@ pub(crate) struct Sizes {
     pub(crate) lam: usize,
     /// Side of the world model's pictures.
     pub(crate) world: usize,
+    /// Whether the keys of the clips are wanted.
+    pub(crate) keyed: bool,
 }
 
 impl Sizes {
     /// Refuses empty sizes, and sizes whose product no memory holds.
     pub(crate) fn check(&self) -> Result<(), Error> {
-        let Self { batch, frames, lam, world } = *self;
+        let Self { batch, frames, lam, world, .. } = *self;
         let fields =
             [("clips of a batch", batch), ("frames", frames), ("lam_size", lam), ("world_size", world)];
         if let Some((field, _)) = fields.into_iter().find(|(_, value)| *value == 0) {
@@ -60,6 +63,8 @@ pub(crate) struct Taken {
     pub(crate) actions: Vec<f32>,
     /// `A`.
     pub(crate) action_dim: usize,
+    /// Key of its view, if that is wanted.
+    pub(crate) key: Option<ClipKey>,
     /// Clips that were to be read before it and could not.
     pub(crate) broken: Vec<Broken>,
 }
@@ -83,27 +88,28 @@ pub(crate) struct Place<'a> {
 }
 
 impl Place<'_> {
-    /// Puts the window `crop` of a clip here.
+    /// Puts the window `crop` of a clip here; returns the key of what the world model sees of it, if that is wanted.
     ///
     /// # Errors
     /// A clip of another length than the batch's, actions that do not fit its frames.
-    pub(crate) fn fill(&mut self, clip: &Clip, crop: &Crop) -> Result<(), Error> {
+    pub(crate) fn fill(&mut self, clip: &Clip, crop: &Crop) -> Result<Option<ClipKey>, Error> {
         let (frames, between) = (self.sizes.frames, self.sizes.frames.saturating_sub(1));
         if clip.frames.count != frames || Some(clip.actions.len()) != between.checked_mul(clip.action_dim) {
             let found = format!("{} frames, {} action values", clip.frames.count, clip.actions.len());
             let expected = format!("{frames} frames with {} action values between two", clip.action_dim);
             return Err(Error::setting("clip of a batch", found, expected));
         }
-        view(clip, crop, self.sizes.lam, self.lam)?;
-        match &mut self.world {
-            Some(world) => view(clip, crop, self.sizes.world, world),
-            None => Ok(()),
-        }
+        let seen = view(clip, crop, self.sizes.lam, self.lam)?;
+        let seen = match &mut self.world {
+            Some(world) => view(clip, crop, self.sizes.world, world)?,
+            None => seen,
+        };
+        Ok(self.sizes.keyed.then(|| ClipKey::of(&seen)))
     }
 }
 
-/// `(T, 3, side, side)`, `[0, 1]`, from pictures with the channels last.
-fn view(clip: &Clip, crop: &Crop, side: usize, values: &mut [f32]) -> Result<(), Error> {
+/// `(T, 3, side, side)`, `[0, 1]`, from pictures with the channels last, which are returned.
+fn view(clip: &Clip, crop: &Crop, side: usize, values: &mut [f32]) -> Result<Frames, Error> {
     let frames = resize(&clip.frames, crop, side, side)?;
     let pictures = frames.rgb.chunks_exact(side * side * 3).zip(values.chunks_exact_mut(side * side * 3));
     for (picture, planes) in pictures {
@@ -113,7 +119,7 @@ fn view(clip: &Clip, crop: &Crop, side: usize, values: &mut [f32]) -> Result<(),
             }
         }
     }
-    Ok(())
+    Ok(frames)
 }
 
 impl Views {
@@ -147,7 +153,7 @@ impl Views {
     /// # Errors
     /// The device's.
     pub(crate) fn batch(self, device: &Device) -> Result<Batch, Error> {
-        let Sizes { batch, frames, lam, world } = self.sizes;
+        let Sizes { batch, frames, lam, world, .. } = self.sizes;
         let lam_view = Tensor::from_vec(self.lam, (batch, frames, 3, lam, lam), device)?;
         let world_view = match self.world.is_empty() {
             true => lam_view.clone(),
@@ -163,6 +169,7 @@ impl Views {
             false => None,
         };
         let clips = self.taken.iter().filter_map(|taken| taken.clip).collect();
-        Ok(Batch { lam_view, world_view, actions, samples: self.samples, clips })
+        let keys = self.taken.iter().filter_map(|taken| taken.key).collect();
+        Ok(Batch { lam_view, world_view, actions, samples: self.samples, clips, keys })
     }
 }

@@ -9,12 +9,12 @@ use safetensors::tensor::Metadata;
 use crate::{Error, regular};
 
 /// Largest head that is read: 64 MiB, for some 600,000 tensors.
-pub(super) const LARGEST: u64 = 64 << 20;
+pub(crate) const LARGEST: u64 = 64 << 20;
 
 const MEND: &str = "the file is damaged or was exchanged; restore it, or write the shards again";
 
 /// A checked head.
-pub(super) struct Header {
+pub(crate) struct Header {
     file: PathBuf,
     /// Where the tensors begin.
     data: u64,
@@ -23,7 +23,7 @@ pub(super) struct Header {
 
 impl Header {
     /// Reads the head of `file`, which must have `bytes` bytes.
-    pub(super) fn read(file: &Path, bytes: u64) -> Result<Self, Error> {
+    pub(crate) fn read(file: &Path, bytes: u64) -> Result<Self, Error> {
         if !file.is_file() {
             let mend = "the folder is incomplete: copy it again";
             return Err(Error::MissingFile { file: file.to_owned(), expected: "a shard", mend });
@@ -54,6 +54,11 @@ impl Header {
         Ok(Self { file: file.to_owned(), data, tensors })
     }
 
+    /// Where the tensors begin in the file, and what is said of them.
+    pub(crate) fn parts(&self) -> (u64, &Metadata) {
+        (self.data, &self.tensors)
+    }
+
     /// Where a tensor begins in the file, and its shape. `fits` says whether the shape is right.
     pub(super) fn tensor(
         &self,
@@ -77,6 +82,6 @@ impl Header {
 }
 
 /// What is wrong with a shard.
-pub(super) fn error(file: &Path, field: &str, found: String, expected: String) -> Error {
+pub(crate) fn error(file: &Path, field: &str, found: String, expected: String) -> Error {
     Error::Field { file: file.to_owned(), field: field.to_owned(), found, expected, mend: MEND }
 }
