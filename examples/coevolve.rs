@@ -6,6 +6,7 @@
 //! Expect some minutes on two CPU cores. Phases print themselves; the folder `out/coevolve` then holds `curves.png`,
 //! `rollouts.gif`, `rollouts.png`, `evaluation.json`, `log.jsonl`, `tensorboard/`, `config.toml` and `checkpoints/`.
 
+use std::process::ExitCode;
 use std::time::Instant;
 
 use anyhow::{Context, Result};
@@ -17,7 +18,7 @@ use cola_examples::figures::{score_table, write_rollouts};
 use cola_examples::folder::RunFolder;
 use cola_examples::output::write;
 use cola_examples::sources::Sources;
-use cola_examples::{generator, training};
+use cola_examples::{generator, signals, training};
 use cola_report::Progress;
 
 #[global_allocator]
@@ -43,21 +44,25 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 ///   coevolve --scale small --print-config > my.toml     the configuration, every value explained
 ///   coevolve --data path/to/lerobot_dataset     your own clips
 #[derive(Parser)]
-#[command(verbatim_doc_comment)]
+#[command(verbatim_doc_comment, after_help = signals::EXIT_STATUS)]
 struct Cli {
     #[command(flatten)]
     run: RunArgs,
 }
 
-fn main() -> Result<()> {
+fn main() -> ExitCode {
+    signals::exit_status(run(&Cli::parse().run).map(|()| ExitCode::SUCCESS))
+}
+
+fn run(args: &RunArgs) -> Result<()> {
     let started = Instant::now();
-    let args = Cli::parse().run;
     if args.print_config {
         return training::print_config(&args.experiment()?);
     }
+    signals::listen()?;
     let device = args.device.open()?;
-    let (folder, config, sources) = training::open(&args, "coevolve", || args.experiment())?;
-    let mut run = training::start(&args, &folder, &config, &device, |run| {
+    let (folder, config, sources) = training::open(args, "coevolve", || args.experiment())?;
+    let mut run = training::start(args, &folder, &config, &device, |run| {
         generator::load(&folder, &config, run.params(), &sources, &device)
     })?;
     let held_out = HeldOut::new(&*sources.held_out, config.evaluation.curve_transitions, &config, &device)?;

@@ -12,6 +12,7 @@ use anyhow::Result;
 use clap::Parser;
 use cola_examples::lam::args::Command;
 use cola_examples::lam::{codes, encode, health, probe, train};
+use cola_examples::signals;
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -37,8 +38,12 @@ struct Cli {
     command: Command,
 }
 
-fn main() -> Result<ExitCode> {
-    match Cli::parse().command {
+fn main() -> ExitCode {
+    signals::exit_status(run(Cli::parse().command))
+}
+
+fn run(command: Command) -> Result<ExitCode> {
+    match command {
         Command::Train(args) => train::run(&args)?,
         Command::Encode(args) => encode::run(&args)?,
         Command::Probe(args) => probe::run(&args)?,

@@ -8,11 +8,13 @@ pub mod evaluate;
 pub mod figures;
 pub mod folder;
 pub mod generator;
+pub mod kill_test;
 pub mod lam;
 pub mod logs;
 pub mod outlook;
 pub mod output;
 pub mod rollout;
+pub mod signals;
 pub mod sources;
 pub mod training;
 

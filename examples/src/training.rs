@@ -15,6 +15,7 @@ use crate::folder::RunFolder;
 use crate::generator;
 use crate::logs::Logs;
 use crate::outlook::{self, Forecast};
+use crate::signals;
 use crate::sources::Sources;
 
 /// Writes the resolved configuration to standard output, every key explained.
@@ -38,6 +39,7 @@ pub fn open(
     let (folder, config, stored) = if args.resume {
         let folder = RunFolder::open(args.out.as_deref(), program)?;
         let stored = folder.config()?;
+        signals::saved();
         let config = args.applied_to(stored.clone())?;
         // What will not do is said before minutes of decoding, and before the folder is a run's.
         match folder.has_checkpoint() {
@@ -55,6 +57,7 @@ pub fn open(
     if stored.as_ref() != Some(&config) {
         folder.write_config(&config)?;
     }
+    signals::saved();
     header(&folder, &config, &sources)?;
     outlook::show(&config, args.device)?;
     Ok((folder, config, sources))
@@ -135,11 +138,20 @@ pub fn start(
     Ok(run)
 }
 
-/// Trains to the end of the plan with bars and logs, then draws `curves.png`.
+/// Trains to the end of the plan with bars and logs, then draws `curves.png`. A signal stops it after a step.
 ///
 /// # Errors
-/// The run's, the disk's.
+/// The run's, the disk's; [`Error::Stopped`] after a signal, even where the last step was done by then.
 pub fn train(run: &mut Run, folder: &RunFolder, sources: &Sources, held_out: Option<&HeldOut>) -> Result<()> {
+    run.stop_when(signals::training_begins());
+    let result = steps(run, folder, sources, held_out);
+    if signals::training_ends() && result.is_ok() {
+        return Err(Error::Stopped { step: run.step(), folder: folder.checkpoints() }.into());
+    }
+    result
+}
+
+fn steps(run: &mut Run, folder: &RunFolder, sources: &Sources, held_out: Option<&HeldOut>) -> Result<()> {
     let mut console = Console::new(run.config());
     let mut logs = Logs::open(folder, run.step(), run.config())?;
     let mut forecast = Forecast::new(&run.config().plan);

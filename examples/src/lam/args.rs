@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand};
 
 use crate::args::{DeviceName, RunArgs};
+use crate::signals::EXIT_STATUS;
 
 /// What to do.
 #[derive(Subcommand, Clone, Debug)]
@@ -13,6 +14,7 @@ pub enum Command {
     ///
     /// Leaves a run's folder with checkpoints, curves, sheets of codes and a verdict. `coevolve --lam-from OUT` goes on
     /// from it, with a frozen model (--plan WM2K) or jointly (--plan E2E2K).
+    #[command(after_help = EXIT_STATUS)]
     Train(RunArgs),
     /// Write the latent actions of a video or dataset to a table, .parquet or .csv, one row for each transition.
     ///

@@ -10,7 +10,7 @@ use crate::lam::codes::{usage_table, write_sheets};
 use crate::lam::health::{judge, say};
 use crate::lam::model::Model;
 use crate::lam::survey::Survey;
-use crate::training;
+use crate::{signals, training};
 
 /// Clips of the survey at the end.
 const CLIPS: usize = 2000;
@@ -27,6 +27,7 @@ pub fn run(args: &RunArgs) -> Result<()> {
     if args.print_config {
         return training::print_config(&configure(args)?);
     }
+    signals::listen()?;
     let device = args.device.open()?;
     let (folder, config, sources) = training::open(args, "lam", || configure(args))?;
     let mut run = training::start(args, &folder, &config, &device, |_| Ok(()))?;
