@@ -35,6 +35,7 @@ impl Reached {
             (Some(step), Some((index, _))) => {
                 format!("{}, after step {step}", config.plan.phases()[index].kind.name())
             }
+            (Some(_), None) if saving => "last step".into(),
             (Some(_), None) => "evaluation".into(),
         };
         Self { place: if saving { format!("{place}, saving") } else { place }, saving }
