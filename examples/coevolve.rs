@@ -63,12 +63,12 @@ fn run(args: &RunArgs) -> Result<()> {
     let device = args.device.open()?;
     let (folder, config, sources) = training::open(args, "coevolve", || args.experiment())?;
     let mut run = training::start(args, &folder, &config, &device, |run| {
-        generator::load(&folder, &config, run.params(), &sources, &device)
+        generator::load(args.plain, &folder, &config, run.params(), &sources, &device)
     })?;
     let held_out = HeldOut::new(&*sources.held_out, config.evaluation.curve_transitions, &config, &device)?;
     // Only to hear of held-out clips that will not do before the training, not after it.
     HeldOut::new(&*sources.long, 2, &config, &device)?;
-    training::train(&mut run, &folder, &sources, Some(&held_out))?;
+    training::train(args.plain, &mut run, &folder, &sources, Some(&held_out), &device)?;
 
     let (evaluations, pictures) = evaluate_all(&run, &sources, &device)?;
     write_rollouts(&pictures, &folder.path("rollouts.gif"), &folder.path("rollouts.png"))?;

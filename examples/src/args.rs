@@ -119,6 +119,9 @@ pub struct RunArgs {
     /// Save and stop when the codebook has collapsed, instead of warning only; see `health` in the configuration.
     #[arg(long)]
     pub stop_on_collapse: bool,
+    /// Plain lines and bars instead of the dashboard, also on a terminal.
+    #[arg(long)]
+    pub plain: bool,
     /// Where to compute.
     #[arg(long, value_enum, default_value = "cpu")]
     pub device: DeviceName,

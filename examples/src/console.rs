@@ -1,10 +1,11 @@
 //! Progress bars for training phases, and warnings above them.
 
-use std::collections::BTreeMap;
-
-use cola_coevolve::{Error, ExperimentConfig, Observer, Phase, Record, Warning};
+use cola_coevolve::{Divergence, Error, ExperimentConfig, Observer, Phase, Record};
 use cola_data::{CacheReport, Failure, Stall};
 use cola_report::Progress;
+
+use crate::display::Display;
+use crate::news::News;
 
 /// One bar for each phase: rate, loss, codes in use, time left.
 pub struct Console {
@@ -13,45 +14,34 @@ pub struct Console {
     codes: String,
     /// A running mean, so that the number can be read.
     loss: Option<f64>,
-    /// Warnings that were shown, and for how many records they had held then.
-    shown: BTreeMap<String, u32>,
-    /// Replaced clips that were shown.
-    replaced: usize,
+    news: News,
 }
 
 impl Console {
     /// For a run of this configuration.
     pub fn new(config: &ExperimentConfig) -> Self {
-        Self {
-            config: config.clone(),
-            bar: None,
-            codes: String::new(),
-            loss: None,
-            shown: BTreeMap::new(),
-            replaced: 0,
-        }
+        Self { config: config.clone(), bar: None, codes: String::new(), loss: None, news: News::default() }
     }
 
-    /// Ends the last phase's bar.
-    pub fn finish(&mut self) {
-        if let Some(bar) = self.bar.take() {
-            let message = self.message();
-            bar.finish(&message);
+    /// A line above the bar.
+    fn note(&mut self, line: &str) {
+        match &mut self.bar {
+            Some(bar) => bar.note(line),
+            None => eprintln!("{line}"),
         }
-    }
-
-    /// A warning is shown when it begins and then ever less often.
-    fn is_news(&mut self, warning: &Warning) -> bool {
-        let (subject, now) = (warning.subject(), warning.windows());
-        let news = self.shown.get(&subject).is_none_or(|before| now < *before || now >= 4 * before);
-        if news {
-            self.shown.insert(subject, now);
-        }
-        news
     }
 
     fn message(&self) -> String {
         format!("loss {:.4}{}", self.loss.unwrap_or(f64::NAN), self.codes)
+    }
+}
+
+impl Display for Console {
+    fn finish(&mut self) {
+        if let Some(bar) = self.bar.take() {
+            let message = self.message();
+            bar.finish(&message);
+        }
     }
 }
 
@@ -72,19 +62,18 @@ impl Observer for Console {
         Ok(())
     }
 
+    fn on_skip(&mut self, _phase: &Phase, divergence: &Divergence) -> Result<(), Error> {
+        self.note(&News::skipped(divergence));
+        Ok(())
+    }
+
     fn on_record(&mut self, record: &Record) -> Result<(), Error> {
         if let Some(codes) = &record.codes {
             let (used, most) = (100.0 * codes.pooled.utilization, 100.0 * codes.pooled.max_usage);
             self.codes = format!(", codes {used:.0} %, most {most:.0} %");
         }
-        for warning in &record.warnings {
-            if self.is_news(warning) {
-                let line = format!("step {}: {warning}; {}", record.step, warning.advice(&self.config));
-                match &mut self.bar {
-                    Some(bar) => bar.note(&line),
-                    None => eprintln!("{line}"),
-                }
-            }
+        for line in self.news.warnings(record, &self.config) {
+            self.note(&line);
         }
         Ok(())
     }
@@ -92,11 +81,8 @@ impl Observer for Console {
     fn on_phase_end(&mut self, _phase: &Phase, stall: &Stall, failures: &[Failure]) -> Result<(), Error> {
         self.finish();
         eprintln!("data       {stall}");
-        if failures.len() > self.replaced {
-            let clips = failures.iter().map(|clip| format!("{} {}: {}", clip.share, clip.clip, clip.message));
-            let clips: Vec<String> = clips.collect();
-            eprintln!("data       {} unreadable clips replaced: {}", clips.len(), clips.join("; "));
-            self.replaced = failures.len();
+        if let Some(replaced) = self.news.replaced(failures) {
+            eprintln!("data       {replaced}");
         }
         Ok(())
     }

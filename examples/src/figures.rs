@@ -7,47 +7,49 @@ use candle_core::{DType, Tensor};
 use cola_coevolve::{Evaluation, Pictures, Plan, Record, Scores};
 use cola_report::{Image, JsonLines, Mark, Panel, Series, Table, curves, save_gif, side_by_side, strip};
 
-/// Rollouts shown.
-const SHOWN: usize = 4;
+use crate::quantities::QUANTITIES;
 
-/// Losses, codes and sensitivity over the steps of a run, from its log.
+/// Rollouts shown.
+pub const SHOWN: usize = 4;
+
+/// The records of a log, without a torn last line.
+///
+/// # Errors
+/// A log that cannot be read, or a line that is no record: file and line are named.
+pub fn read_log(log: &Path) -> Result<Vec<Record>> {
+    let record = |(index, value)| {
+        serde_json::from_value(value).with_context(|| {
+            format!("{}:{}: not a record of this program's version", log.display(), index + 1)
+        })
+    };
+    JsonLines::read(log)?.into_iter().enumerate().map(record).collect()
+}
+
+/// Losses, codes, gradients and sensitivity over the steps of a run, from its log.
 ///
 /// # Errors
 /// A damaged log, the disk's.
 pub fn write_curves(log: &Path, plan: &Plan, file: &Path) -> Result<()> {
-    let records = JsonLines::read(log)?
-        .into_iter()
-        .map(serde_json::from_value)
-        .collect::<Result<Vec<Record>, _>>()
-        .with_context(|| format!("{}: a line is no record of this program's version", log.display()))?;
+    let records = read_log(log)?;
     let series = |name: &str, value: &dyn Fn(&Record) -> Option<f64>| {
         Series::new(name, records.iter().filter_map(|r| Some((r.step as f64, value(r)?))).collect())
     };
-    let of_position =
-        |position: usize| move |r: &Record| Some(r.codes.as_ref()?.positions.get(position)?.max_usage);
+    let mut panels: Vec<Panel> = Vec::new();
+    for quantity in &QUANTITIES {
+        let curve = series(quantity.name, &quantity.of);
+        match panels.last_mut().filter(|panel| panel.title == quantity.panel) {
+            Some(panel) => panel.series.push(curve),
+            None => panels.push(quantity.panel(quantity.panel).with(curve)),
+        }
+    }
     let count = records.iter().filter_map(|r| r.codes.as_ref()).map(|codes| codes.positions.len()).max();
     let mut positions =
         Panel { y_range: Some((0.0, 1.0)), ..Panel::new("Most frequent code at each position", "share") };
     for position in 0..count.unwrap_or(0) {
-        positions = positions.with(series(&format!("position {position}"), &of_position(position)));
+        let most = move |r: &Record| Some(r.codes.as_ref()?.positions.get(position)?.max_usage);
+        positions = positions.with(series(&format!("position {position}"), &most));
     }
-    let mut panels = vec![
-        Panel { log_y: true, ..Panel::new("Losses", "mean squared error") }
-            .with(series("flow", &|r| r.flow))
-            .with(series("LAM reconstruction", &|r| r.reconstruction)),
-        Panel { y_range: Some((0.0, 1.0)), ..Panel::new("Codebook use, positions pooled", "share") }
-            .with(series("codes in use", &|r| Some(r.codes.as_ref()?.pooled.utilization)))
-            .with(series("most frequent code", &|r| Some(r.codes.as_ref()?.pooled.max_usage))),
-        Panel::new("Entropy of the codes", "nats")
-            .with(series("pooled", &|r| Some(r.codes.as_ref()?.pooled.entropy)))
-            .with(series("whole action", &|r| Some(r.codes.as_ref()?.joint.entropy))),
-        positions,
-        Panel { log_y: true, ..Panel::new("Gradient on the inverse dynamics model", "norm") }
-            .with(series("prediction", &|r| r.idm_gradient_prediction))
-            .with(series("quantizer", &|r| r.idm_gradient_vq)),
-        Panel::new("Action sensitivity, held-out clips", "flow loss, shuffled - true")
-            .with(series("sensitivity", &|r| r.sensitivity)),
-    ];
+    panels.push(positions);
     for panel in &mut panels {
         panel.series.retain(|series| !series.points.is_empty());
     }
@@ -74,42 +76,85 @@ pub(crate) fn images(videos: &Tensor, index: usize) -> Result<Vec<Image>> {
         .collect()
 }
 
+/// Rows and columns of the rollouts that are shown.
+pub struct Rollouts {
+    /// Names of the three kinds.
+    names: [&'static str; 3],
+    /// Frames, `[clip][kind][frame]`.
+    clips: Vec<[Vec<Image>; 3]>,
+}
+
+impl Rollouts {
+    /// Up to [`SHOWN`] clips, spread evenly.
+    ///
+    /// # Errors
+    /// Tensor arithmetic.
+    pub fn of(pictures: &Pictures) -> Result<Self> {
+        let count = pictures.truth.dim(0)?;
+        let shown = count.min(SHOWN);
+        let clip = |index: usize| -> Result<[Vec<Image>; 3]> {
+            let clip = index * count / shown;
+            Ok([
+                images(&pictures.truth, clip)?,
+                images(&pictures.rollout, clip)?,
+                images(&pictures.shuffled, clip)?,
+            ])
+        };
+        let clips = (0..shown).map(clip).collect::<Result<_>>()?;
+        Ok(Self { names: ["truth", "true actions", "shuffled actions"], clips })
+    }
+
+    /// Pixels of a frame's longer side.
+    fn side(&self) -> usize {
+        let frames = self.clips.iter().flatten().flatten();
+        frames.map(|frame| frame.width.max(frame.height)).max().unwrap_or(1).max(1)
+    }
+
+    /// All frames on one picture, a row for each clip and kind.
+    ///
+    /// # Errors
+    /// No clip.
+    pub fn strip(&self) -> Result<Image> {
+        let mut rows = Vec::new();
+        for (index, clip) in self.clips.iter().enumerate() {
+            for (name, frames) in self.names.iter().zip(clip) {
+                rows.push((format!("{} {name}", index + 1), frames.clone()));
+            }
+        }
+        Ok(strip(&rows, (128 / self.side()).clamp(1, 3))?)
+    }
+
+    /// The frames of a film, the kinds beside each other.
+    pub fn film(&self) -> Vec<Image> {
+        let frames = self.clips.iter().flatten().map(Vec::len).min().unwrap_or(0);
+        let scale = (128 / self.side()).clamp(1, 4);
+        let frame = |t: usize| {
+            let column = |(kind, name): (usize, &&str)| {
+                let parts: Vec<&Image> = self.clips.iter().filter_map(|clip| clip[kind].get(t)).collect();
+                (name.to_string(), stack(&parts))
+            };
+            side_by_side(&self.names.iter().enumerate().map(column).collect::<Vec<_>>(), scale)
+        };
+        (0..frames).map(frame).collect()
+    }
+
+    /// The film as a looping GIF.
+    ///
+    /// # Errors
+    /// No clip, the disk's.
+    pub fn write_gif(&self, file: &Path) -> Result<()> {
+        Ok(save_gif(file, &self.film(), 400, 1200)?)
+    }
+}
+
 /// Truth, rollout and rollout with shuffled actions: a looping GIF side by side, and a strip of all frames.
 ///
 /// # Errors
 /// The disk's.
 pub fn write_rollouts(pictures: &Pictures, gif: &Path, png: &Path) -> Result<()> {
-    let kinds = [
-        ("truth", &pictures.truth),
-        ("true actions", &pictures.rollout),
-        ("shuffled actions", &pictures.shuffled),
-    ];
-    let clips = pictures.truth.dim(0)?;
-    let shown: Vec<usize> = (0..clips.min(SHOWN)).map(|i| i * clips / clips.min(SHOWN)).collect();
-    let mut rows = Vec::new();
-    for &clip in &shown {
-        for (name, videos) in kinds {
-            rows.push((format!("{} {name}", clip + 1), images(videos, clip)?));
-        }
-    }
-    strip(&rows, 3)?.save_png(png)?;
-
-    let frames = pictures.truth.dim(1)?;
-    let gif_frames: Vec<Image> = (0..frames)
-        .map(|t| {
-            let columns: Vec<(String, Image)> = kinds
-                .iter()
-                .enumerate()
-                .map(|(kind, (name, _))| {
-                    let parts: Vec<&Image> = (0..shown.len()).map(|row| &rows[3 * row + kind].1[t]).collect();
-                    (name.to_string(), stack(&parts))
-                })
-                .collect();
-            side_by_side(&columns, 4)
-        })
-        .collect();
-    save_gif(gif, &gif_frames, 400, 1200)?;
-    Ok(())
+    let rollouts = Rollouts::of(pictures)?;
+    rollouts.strip()?.save_png(png)?;
+    rollouts.write_gif(gif)
 }
 
 /// Pictures of one size below each other.

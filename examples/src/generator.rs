@@ -13,11 +13,12 @@ use crate::sources::{Sources, generator as shipped};
 use crate::training::train;
 
 /// Reads backbone and codec into `params`, as `start.generator` says. One that is made here is kept below the run's
-/// folder and found there again.
+/// folder and found there again; `plain` is for its training.
 ///
 /// # Errors
 /// A generator of another model, files that are missing or damaged, the pre-training's.
 pub fn load(
+    plain: bool,
     folder: &RunFolder,
     config: &ExperimentConfig,
     params: &SystemParams,
@@ -38,7 +39,7 @@ pub fn load(
     };
     let found = match found {
         Some(found) => found,
-        None => make(folder, config, sources, device)?,
+        None => make(plain, folder, config, sources, device)?,
     };
     println!("generator  {}", found.display());
     loaded(params, &found)
@@ -80,6 +81,7 @@ pub fn check(folder: &Path, config: &ExperimentConfig) -> Result<PathBuf> {
 
 /// Makes it, or goes on making it, or finds it made.
 fn make(
+    plain: bool,
     folder: &RunFolder,
     config: &ExperimentConfig,
     sources: &Sources,
@@ -98,7 +100,7 @@ fn make(
         run.fit_codec(&sources.train)?;
         run
     };
-    train(&mut run, &own, sources, None)?;
+    train(plain, &mut run, &own, sources, None, device)?;
     std::fs::create_dir_all(&finished).with_context(|| format!("{}: cannot be made", finished.display()))?;
     run.params().save_generator(&finished)?;
     // Last, because its presence says that the generator is complete.

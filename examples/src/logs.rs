@@ -1,16 +1,22 @@
 //! Records to JSON Lines and TensorBoard.
 
+use std::cell::RefCell;
+use std::rc::Rc;
+
 use anyhow::Result;
 use cola_coevolve::{Error, ExperimentConfig, Observer, Record};
-use cola_lam::UsageFigures;
+use cola_lam::{CodebookUsage, UsageFigures};
 use cola_report::{EventWriter, JsonLines};
 
 use crate::folder::RunFolder;
 
+/// The event file of a run, which several observers write to: TensorBoard follows one file of a folder at a time.
+pub type Events = Rc<RefCell<EventWriter>>;
+
 /// `log.jsonl` and `tensorboard/` of a run.
 pub struct Logs {
     lines: JsonLines,
-    events: EventWriter,
+    events: Events,
 }
 
 impl Logs {
@@ -31,14 +37,20 @@ impl Logs {
             events.text("config", 0, &format!("```toml\n{}\n```", config.to_toml()?))?;
             events
         };
-        Ok(Self { lines, events })
+        Ok(Self { lines, events: Rc::new(RefCell::new(events)) })
+    }
+
+    /// The event file, for what else belongs there.
+    pub fn events(&self) -> Events {
+        self.events.clone()
     }
 
     fn write(&mut self, record: &Record) -> Result<(), cola_report::Error> {
         self.lines.write(record)?;
         let step = record.step as i64;
+        let mut events = self.events.borrow_mut();
         let mut scalar = |tag: &str, value: Option<f64>| match value {
-            Some(value) => self.events.scalar(tag, step, value as f32),
+            Some(value) => events.scalar(tag, step, value as f32),
             None => Ok(()),
         };
         scalar("loss/total", Some(record.loss))?;
@@ -67,12 +79,30 @@ impl Logs {
                 usage(&format!("position_{position}"), figures)?;
             }
         }
-        self.events.flush()
+        events.flush()
+    }
+
+    /// How often each code occurs, over all positions and at each.
+    fn write_codes(&self, step: u64, usage: &CodebookUsage) -> Result<(), cola_report::Error> {
+        let step = step as i64;
+        let mut events = self.events.borrow_mut();
+        let mut pooled = vec![0; usage.entries()];
+        for position in 0..usage.positions() {
+            let counts = usage.histogram(position);
+            pooled.iter_mut().zip(&counts).for_each(|(sum, count)| *sum += count);
+            events.histogram(&format!("codes/position_{position}"), step, &counts)?;
+        }
+        events.histogram("codes/pooled", step, &pooled)?;
+        events.flush()
     }
 }
 
 impl Observer for Logs {
     fn on_record(&mut self, record: &Record) -> Result<(), Error> {
         self.write(record).map_err(|error| Error::Observer(Box::new(error)))
+    }
+
+    fn on_codes(&mut self, step: u64, usage: &CodebookUsage) -> Result<(), Error> {
+        self.write_codes(step, usage).map_err(|error| Error::Observer(Box::new(error)))
     }
 }

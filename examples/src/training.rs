@@ -2,6 +2,8 @@
 
 use std::io::Write as _;
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use anyhow::{Context, Result};
 use candle_core::Device;
@@ -9,9 +11,10 @@ use cola_coevolve::{Error, ExperimentConfig, Generator, HeldOut, Observer, Run, 
 use cola_lam::codebook_version;
 
 use crate::args::{RunArgs, checkpoint_at};
-use crate::console::Console;
+use crate::display;
 use crate::figures::write_curves;
 use crate::folder::RunFolder;
+use crate::gallery::Gallery;
 use crate::generator;
 use crate::logs::Logs;
 use crate::outlook::{self, Forecast};
@@ -138,27 +141,51 @@ pub fn start(
     Ok(run)
 }
 
-/// Trains to the end of the plan with bars and logs, then draws `curves.png`. A signal stops it after a step.
+/// Trains to the end of the plan, with logs, pictures at every evaluation, and a dashboard or, where `plain` or the
+/// outputs ask for them, bars; then draws `curves.png`. A signal stops it after a step.
 ///
 /// # Errors
 /// The run's, the disk's; [`Error::Stopped`] after a signal, even where the last step was done by then.
-pub fn train(run: &mut Run, folder: &RunFolder, sources: &Sources, held_out: Option<&HeldOut>) -> Result<()> {
-    run.stop_when(signals::training_begins());
-    let result = steps(run, folder, sources, held_out);
+pub fn train(
+    plain: bool,
+    run: &mut Run,
+    folder: &RunFolder,
+    sources: &Sources,
+    held_out: Option<&HeldOut>,
+    device: &Device,
+) -> Result<()> {
+    let stop = signals::training_begins();
+    run.stop_when(stop.clone());
+    let result = steps(plain, run, folder, sources, held_out, device, stop);
     if signals::training_ends() && result.is_ok() {
         return Err(Error::Stopped { step: run.step(), folder: folder.checkpoints() }.into());
     }
     result
 }
 
-fn steps(run: &mut Run, folder: &RunFolder, sources: &Sources, held_out: Option<&HeldOut>) -> Result<()> {
-    let mut console = Console::new(run.config());
+fn steps(
+    plain: bool,
+    run: &mut Run,
+    folder: &RunFolder,
+    sources: &Sources,
+    held_out: Option<&HeldOut>,
+    device: &Device,
+    stop: Arc<AtomicBool>,
+) -> Result<()> {
     let mut logs = Logs::open(folder, run.step(), run.config())?;
     let mut forecast = Forecast::new(&run.config().plan);
     outlook::warn_unloaded(run, sources)?;
-    let observers: &mut [&mut dyn Observer] = &mut [&mut console, &mut logs, &mut forecast];
-    let result = run.train(&sources.train, held_out, &folder.checkpoints(), observers);
-    console.finish();
+    let mut display = display::open(plain, run.config(), folder, stop)?;
+    let live = display.is_live();
+    let mut gallery = Gallery::new(run.config(), folder, held_out.map(|_| (sources, device)), logs.events());
+    // The display is told of an evaluation before its pictures are made, and a live one tells the time left itself.
+    let mut observers: Vec<&mut dyn Observer> = vec![&mut *display, &mut logs, &mut gallery];
+    if !live {
+        observers.push(&mut forecast);
+    }
+    let result = run.train(&sources.train, held_out, &folder.checkpoints(), &mut observers);
+    drop(observers);
+    display.finish();
     // Wanted most of all where a run was stopped over its codes.
     if matches!(result, Ok(()) | Err(Error::Collapsed { .. })) {
         write_curves(&folder.path("log.jsonl"), &run.config().plan, &folder.path("curves.png"))?;

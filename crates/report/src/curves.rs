@@ -16,12 +16,19 @@ pub struct Series {
     pub name: String,
     /// `(x, y)` in the order of the line. The line has a gap where a number is not finite.
     pub points: Vec<(f64, f64)>,
+    /// `(x, low, high)`: a faint band behind the line, such as the range of several runs around their mean. Empty: none.
+    pub band: Vec<(f64, f64, f64)>,
 }
 
 impl Series {
     /// A curve with a name.
     pub fn new(name: impl Into<String>, points: Vec<(f64, f64)>) -> Self {
-        Self { name: name.into(), points }
+        Self { name: name.into(), points, band: Vec::new() }
+    }
+
+    /// With a band behind it.
+    pub fn with_band(self, band: Vec<(f64, f64, f64)>) -> Self {
+        Self { band, ..self }
     }
 }
 
@@ -88,7 +95,10 @@ pub fn curves(panels: &[Panel], columns: usize, x_label: &str) -> Image {
     let plots: Vec<Plot<'_>> = panels
         .iter()
         .map(|panel| {
-            let values = panel.series.iter().flat_map(|series| &series.points).map(|(_, y)| *y);
+            let values = panel.series.iter().flat_map(|series| {
+                let band = series.band.iter().flat_map(|(_, low, high)| [*low, *high]);
+                series.points.iter().map(|(_, y)| *y).chain(band)
+            });
             let fixed = panel.y_range.and_then(|range| Axis::fixed(range, panel.log_y));
             let y_axis = fixed.unwrap_or_else(|| Axis::around(values, 0.05, panel.log_y));
             let styles = panel.series.iter().map(|series| style(panels, series)).collect();

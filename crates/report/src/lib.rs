@@ -33,7 +33,7 @@
 //! | how often numbers occur | [`histograms`], [`Histogram`] |
 //! | numbers for programs | [`JsonLines`], [`EventWriter`] |
 //! | numbers for a page | [`Table`] |
-//! | a run that is still going | [`Progress`] |
+//! | a run that is still going | [`Progress`], [`clock`] |
 //! | what it took | [`memory`] |
 //!
 //! # Left to others
@@ -69,7 +69,7 @@ pub use histogram::{Histogram, histograms};
 pub use image::{Color, Image};
 pub use jsonl::JsonLines;
 pub use mp4::save_mp4;
-pub use progress::Progress;
+pub use progress::{Progress, clock};
 pub use strip::{side_by_side, strip};
 pub use table::Table;
 pub use tensorboard::EventWriter;

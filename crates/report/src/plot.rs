@@ -81,6 +81,10 @@ impl Plot<'_> {
         self.draw_legend(page, left, legend);
         self.draw_marks(page, area, corner.1 + layout.marks);
 
+        // All bands lie behind all lines.
+        for (series, style) in self.panel.series.iter().zip(&self.styles) {
+            self.draw_band(page, area, series, *style);
+        }
         let mut empty = true;
         for (series, style) in self.panel.series.iter().zip(&self.styles) {
             let pieces = self.pieces(series, area);
@@ -200,6 +204,34 @@ impl Plot<'_> {
         }
         pieces.retain(|piece| !piece.is_empty());
         pieces
+    }
+
+    /// Fills each column of pixels between the lower and the upper edge; a column between two points lies between both.
+    fn draw_band(&self, page: &mut Image, area: Area, series: &Series, style: Style) {
+        let corner = |(x, low, high): &(f64, f64, f64)| {
+            let x = self.x_axis.place(*x)?;
+            // An edge that a logarithmic axis cannot show lies below it.
+            let low = self.y_axis.place(*low).unwrap_or(0.0);
+            Some((
+                x * (area.width - 1) as f64,
+                low.clamp(0.0, 1.0),
+                self.y_axis.place(*high)?.clamp(0.0, 1.0),
+            ))
+        };
+        let corners: Vec<_> = series.band.iter().filter_map(corner).collect();
+        for pair in corners.windows(2) {
+            let ((left, low, high), (right, next_low, next_high)) = (pair[0], pair[1]);
+            // Half open, so that a column belongs to one pair alone.
+            for column in left.ceil().max(0.0) as usize..(right.ceil().max(0.0) as usize).min(area.width) {
+                let share = if right > left { (column as f64 - left) / (right - left) } else { 0.0 };
+                let row = |from: f64, to: f64| {
+                    ((1.0 - from - share * (to - from)) * (area.height - 1) as f64).round() as usize
+                };
+                for row in row(high, next_high)..=row(low, next_low) {
+                    page.blend(area.left + column, area.top + row, style.color, 0.18);
+                }
+            }
+        }
     }
 
     fn draw_series(page: &mut Image, area: Area, pieces: &[Vec<(usize, Point)>], style: Style) {

@@ -134,8 +134,8 @@ fn joined(words: &[&str]) -> String {
     words.iter().filter(|word| !word.is_empty()).copied().collect::<Vec<_>>().join(", ")
 }
 
-/// The two largest units of a time.
-fn clock(time: Duration) -> String {
+/// The two largest units of a time, such as `2h 05m`.
+pub fn clock(time: Duration) -> String {
     match time.as_secs() {
         seconds @ ..60 => format!("{seconds}s"),
         seconds @ ..3600 => format!("{}m {:02}s", seconds / 60, seconds % 60),

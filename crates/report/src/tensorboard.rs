@@ -8,7 +8,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use crate::protobuf::{self, Message};
 use crate::{Error, Image};
 
-/// Writes one event file: scalars, pictures and texts over steps.
+/// Writes one event file: scalars, histograms, pictures and texts over steps.
 ///
 /// A folder may hold many event files; TensorBoard reads them by name, which is by time, as one run. So a resumed
 /// run starts a file of its own and never touches those before it.
@@ -68,6 +68,17 @@ impl EventWriter {
     /// A full disk.
     pub fn scalar(&mut self, tag: &str, step: i64, value: f32) -> Result<(), Error> {
         self.write(protobuf::summary(seconds_now(), step, tag, protobuf::scalar(value)))
+    }
+
+    /// How often each of the numbers `0..counts.len()` occurs, such as the codes of a codebook: one bucket each, from
+    /// `index - 0.5` to `index + 0.5`. Counts above 2^53 are rounded.
+    ///
+    /// # Errors
+    /// A full disk.
+    pub fn histogram(&mut self, tag: &str, step: i64, counts: &[u64]) -> Result<(), Error> {
+        let bucket = |(index, count): (usize, &u64)| (index as f64 - 0.5, index as f64 + 0.5, *count as f64);
+        let buckets: Vec<(f64, f64, f64)> = counts.iter().enumerate().map(bucket).collect();
+        self.write(protobuf::summary(seconds_now(), step, tag, protobuf::histogram(&buckets)))
     }
 
     /// A picture.

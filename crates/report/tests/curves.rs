@@ -171,3 +171,28 @@ fn panels_fill_rows_of_columns() {
     let five = curves(&vec![panel; 5], 2, "step");
     assert_eq!((five.width, five.height), (2 * one.width, 3 * one.height));
 }
+
+#[test]
+fn a_band_lies_faintly_behind_its_line() {
+    let line = line([(0.0, 4.0), (9.0, 4.0)]).with_band(vec![(0.0, 2.0, 6.0), (9.0, 2.0, 6.0)]);
+    let panel = Panel { y_range: Some((0.0, 8.0)), ..Panel::new("t", "y") };
+    let image = page(panel.with(line));
+    let blue = pixels(&image, BLUE);
+    let x = image.width / 2;
+    let middle = blue.iter().find(|at| at.0 == x).unwrap().1;
+    // 18 of 100 parts blue on white.
+    let faint = [209, 230, 241];
+    let rows: Vec<usize> = pixels(&image, faint).iter().filter(|at| at.0 == x).map(|at| at.1).collect();
+    assert!(rows.iter().any(|y| *y < middle) && rows.iter().any(|y| *y > middle), "{rows:?} around {middle}");
+    assert!((160..180).contains(&rows.len()), "half of the plot: {}", rows.len());
+
+    // Edges that cannot be shown, and out of order, draw something or nothing, but never fail.
+    for band in
+        [vec![(0.0, f64::NAN, 1.0), (9.0, 1.0, f64::INFINITY)], vec![(9.0, 9.0, -9.0), (0.0, -1e300, 1e300)]]
+    {
+        for log_y in [false, true] {
+            let line = Series::new("line", vec![(0.0, 4.0), (9.0, 4.0)]).with_band(band.clone());
+            page(Panel { log_y, ..Panel::new("t", "y") }.with(line));
+        }
+    }
+}

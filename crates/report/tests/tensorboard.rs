@@ -125,6 +125,34 @@ fn scalars_come_back_with_tag_step_and_value() {
 }
 
 #[test]
+fn a_histogram_comes_back_with_a_bucket_for_each_number() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut writer = EventWriter::create(folder.path()).unwrap();
+    // Unused codes at both ends count as well.
+    writer.histogram("codes", 40, &[0, 3, 7, 0]).unwrap();
+    writer.histogram("none", 41, &[]).unwrap();
+    writer.flush().unwrap();
+    let events = events(writer.path());
+    let event = &events[1];
+    assert_eq!(int(event, &[2]), 40);
+    assert_eq!(path_of(event, &[5, 1, 1]).unwrap(), b"codes");
+    assert_eq!(int(event, &[5, 1, 8, 1]), 2, "the tensor holds doubles");
+    assert_eq!(int(event, &[5, 1, 8, 2, 2, 1]), 4, "four buckets");
+    let shape = path_of(event, &[5, 1, 8, 2]).unwrap();
+    assert_eq!(shape, [0x12, 2, 0x08, 4, 0x12, 2, 0x08, 3], "four rows of three");
+    let doubles: Vec<f64> = path_of(event, &[5, 1, 8, 4])
+        .unwrap()
+        .chunks_exact(8)
+        .map(|bytes| f64::from_le_bytes(bytes.try_into().unwrap()))
+        .collect();
+    let expected = [-0.5, 0.5, 0.0, 0.5, 1.5, 3.0, 1.5, 2.5, 7.0, 2.5, 3.5, 0.0];
+    assert_eq!(doubles, expected);
+    assert_eq!(path_of(event, &[5, 1, 9, 1, 1]).unwrap(), b"histograms");
+    assert_eq!(int(event, &[5, 1, 9, 4]), 2, "a tensor, for readers that ask for the class of the data");
+    assert_eq!(int(&events[2], &[5, 1, 8, 2, 2, 1]), 0, "no bucket");
+}
+
+#[test]
 fn a_picture_comes_back_as_its_png() {
     let folder = tempfile::tempdir().unwrap();
     let image = Image::from_rgb(20, 10, (0..600).map(|index| index as u8).collect()).unwrap();

@@ -6,11 +6,11 @@ use anyhow::Result;
 use cola_report::Table;
 use serde_json::{Value, json};
 
-use crate::output::write;
 use crate::kill_test::job::Job;
 use crate::kill_test::moment::Pace;
 use crate::kill_test::trial::{Kill, Trial, Verdict};
 use crate::kill_test::{KillArgs, Moments};
+use crate::output::write;
 
 /// What became of the trials.
 pub(crate) struct Report {

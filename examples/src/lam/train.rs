@@ -31,7 +31,7 @@ pub fn run(args: &RunArgs) -> Result<()> {
     let device = args.device.open()?;
     let (folder, config, sources) = training::open(args, "lam", || configure(args))?;
     let mut run = training::start(args, &folder, &config, &device, |_| Ok(()))?;
-    training::train(&mut run, &folder, &sources, None)?;
+    training::train(args.plain, &mut run, &folder, &sources, None, &device)?;
     drop(run);
 
     let newest = checkpoint::list(&folder.checkpoints()).pop();
