@@ -86,8 +86,10 @@ fn a_run_has_the_same_bits_with_an_empty_a_full_a_damaged_and_without_a_cache() 
     assert_eq!(phases, ["LAM2", "WARM12", "E2E8", "WM2"]);
     let [lam, warm, joint, _] = &first.caches[..] else { panic!("{phases:?}") };
     assert_eq!((lam.1.hits, lam.1.misses), (0, 0), "a LAM phase encodes nothing");
-    // Eight held-out clips are encoded for the first of several curves, the others come from the cache.
-    assert_eq!(warm.1.misses, 48 + 8);
+    // Uncropped clips of the curve are those of the batches: whoever comes first encodes, and each view is encoded once.
+    assert!(warm.1.misses >= 48, "{:?}", first.caches);
+    let misses: u64 = first.caches.iter().map(|(_, report)| report.misses).sum();
+    assert_eq!(first.caches.last().map(|(_, report)| report.entries as u64), Some(misses));
     assert!(warm.1.hits > 0 && joint.1.hits > joint.1.misses, "{:?}", first.caches);
     assert_eq!((joint.1.state, joint.1.damaged), (CacheState::Filling, 0));
 
@@ -174,7 +176,7 @@ fn a_vae_that_is_missing_or_does_not_fit_is_refused_with_the_field() {
         (refused(&|config| config.evaluation.horizon = 3), "evaluation.horizon is 3"),
         (refused(&|config| config.flow.given_max = 2), "flow.given_max 2"),
         (refused(&|config| config.latents.size = f64::NAN), "latents.size"),
-        (refused(&|config| config.latents.vae = PathBuf::new()), "frames_per_latent"),
+        (refused(&|config| config.latents.vae = PathBuf::new()), "dit.in_channels is 4; the codec"),
         (
             refused(&|config| {
                 (config.data.crops, config.data.crop.area, config.latents.cache) =
