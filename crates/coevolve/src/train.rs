@@ -39,7 +39,7 @@ impl Run {
         let schedule = &config.schedule;
         // Held to the end: two runs in one folder would remove each other's checkpoints.
         let _lock = FolderLock::claim(checkpoints, &program())?;
-        checkpoint::prepare(checkpoints, self.step)?;
+        checkpoint::prepare(checkpoints, self.step, schedule.keep)?;
         let loader = Loader::new(source.clone(), config.loader(), config.seed)?;
         // A cache that cannot be opened is told before the first step.
         let cache = self.params.open_cache(&config)?;

@@ -18,8 +18,9 @@ pub(super) fn rotate(root: &Path, step: u64, keep: usize) -> Result<(), Error> {
 
 /// Makes `root` ready for a run that has done `step` steps: clears away what killed runs left, and sets checkpoints of
 /// later steps aside as `passed-over-step-...`: they were damaged, or belong to a course that this run leaves. None is
-/// lost, and none can push a good one out.
-pub(crate) fn prepare(root: &Path, step: u64) -> Result<(), Error> {
+/// lost, and none can push a good one out. Of the others the `keep` newest stay: a kill may have come between a save and
+/// its tidying up.
+pub(crate) fn prepare(root: &Path, step: u64, keep: usize) -> Result<(), Error> {
     let io = |doing| move |source| Error::Io { path: root.to_path_buf(), doing, source };
     make_folder(root).map_err(io("making the checkpoint folder"))?;
     for entry in fs::read_dir(root).map_err(io("listing the checkpoint folder"))? {
@@ -45,5 +46,6 @@ pub(crate) fn prepare(root: &Path, step: u64) -> Result<(), Error> {
         }
         rename(&path, &aside).map_err(io("setting a checkpoint aside"))?;
     }
+    rotate(root, step, keep)?;
     sync_folder(root).map_err(io("syncing the checkpoint folder"))
 }
