@@ -2,7 +2,7 @@
 
 use cola_lam::Readout;
 
-use super::layers::{Load, Stack, WIDE};
+use super::layers::{Load, Stack, WIDE, slack};
 use crate::config::{ExperimentConfig, FIRST_BATCHES};
 use crate::plan::PhaseKind;
 
@@ -71,24 +71,51 @@ pub(crate) fn step(config: &ExperimentConfig, kind: PhaseKind) -> u64 {
     load.and(actions).and(world.learning(config.compute).keeping(world_ends(config, clips, frames))).total()
 }
 
-/// An evaluation: imagined frames, and the latent actions of the clips.
+/// An evaluation at its peak: imagined frames, the sensitivity to actions, the latent actions of the clips.
 pub(crate) fn evaluation(config: &ExperimentConfig) -> u64 {
-    let evaluation = &config.evaluation;
-    let (frames, window) = (evaluation.horizon as u64 + 1, config.data.frames as u64);
-    let most = (evaluation.batch as u64).min(evaluation.transitions.max(evaluation.episodes) as u64);
-    let long = most.min(evaluation.episodes as u64);
-    let world = world(config, most, window);
+    let (evaluation, window) = (&config.evaluation, config.data.frames as u64);
+    let horizon = evaluation.horizon as u64 + 1;
+    let at_once = |clips: usize| evaluation.batch.min(clips) as u64;
+    let (short, long) = (at_once(evaluation.transitions), at_once(evaluation.episodes));
+    let context = (config.flow.given_max as u64).min(window - 1);
+    let windows = WINDOWS.min((horizon + 1).saturating_sub(window)).max(1);
+    [
+        imagine(config, short, [context, 1], window),
+        imagine(config, long, [context, window - context], horizon),
+        world(config, short, window).plain(config.compute) + latents(config, short, window),
+        read(config, short, window),
+        read(config, long * windows, window),
+    ]
+    .into_iter()
+    .fold(0, u64::max)
+}
+
+/// The most that a few new frames behind clean ones take, for clips that are imagined thrice: with their own actions,
+/// with those of others and with none.
+fn imagine(config: &ExperimentConfig, clips: u64, [context, new]: [u64; 2], frames: u64) -> u64 {
+    let held = 3 * pixels(clips, frames, config.data.world_size) + latents(config, clips, context + new);
+    let whole = world(config, clips, context + new).plain(config.compute);
+    if !config.dit.causal {
+        return held + whole;
+    }
+    let width = world(config, clips, 1).bytes(config.compute);
     // With actions and without them each have a history: keys and values of every block over time.
-    let branches = if evaluation.guidance == 1.0 { 1 } else { 2 };
-    let history = branches * config.dit.depth as u64 * 2 * world.bytes(config.compute);
-    let imagined =
-        3 * pixels(most, window, config.data.world_size).max(pixels(long, frames, config.data.world_size));
-    let imagine = history + world.plain(config.compute) + world_ends(config, most, window) + imagined;
-    let windows = WINDOWS.min((frames + 1).saturating_sub(window)).max(1);
-    let read = [(most, window), (long * windows, window)].map(|(clips, frames)| {
-        idm(config, clips, frames).plain(config.compute) + idm_ends(config, clips, frames)
-    });
-    imagine.max(read[0]).max(read[1])
+    let branches = if config.evaluation.guidance == 1.0 { 1 } else { 2 };
+    let history = branches * config.dit.depth as u64 * 2 * context * width;
+    // Attention over time joins what is remembered with what is new.
+    let joined = slack((7 * context + 9 * new) * width);
+    held + history + joined.max(world(config, clips, new).plain(config.compute))
+}
+
+/// Latent actions of so many windows.
+fn read(config: &ExperimentConfig, windows: u64, frames: u64) -> u64 {
+    let idm = idm(config, windows, frames);
+    idm.plain(config.compute) + 3 * idm.bytes(config.compute) + 2 * pixels(windows, frames, config.lam.image)
+}
+
+/// Clean, noisy and noise, velocity and what comes of it, without a graph.
+fn latents(config: &ExperimentConfig, clips: u64, frames: u64) -> u64 {
+    5 * pixels(clips, frames, config.data.world_size)
 }
 
 /// The video transformer: spatial and temporal blocks. Norm, queries-keys-values, attention, projection, gate, norm,

@@ -29,7 +29,7 @@ impl FirstLosses {
     pub fn warning(&self) -> Option<String> {
         let Self { flow, nothing } = *self;
         // A loss that is not a number is as bad.
-        (!(flow < LEARNED * nothing)).then(|| {
+        (flow.is_nan() || flow >= LEARNED * nothing).then(|| {
             format!(
                 "the first flow loss is {flow:.2}, that of a model that predicts nothing {nothing:.2}: the generator's \
                  weights look unloaded, or were made for other latents; check where the generator comes from"

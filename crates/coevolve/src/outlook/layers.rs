@@ -10,8 +10,13 @@ use cola_nn::{Compute, Precision};
 pub(crate) const WIDE: u64 = 4;
 
 /// Freed memory that the allocator has not handed back when the next tensor of that size is asked for, against what is
-/// really held during the backward pass; measured.
+/// really held, where large results come and go fast; measured.
 const SLACK: f64 = 1.5;
+
+/// With what the allocator holds back of such results.
+pub(crate) fn slack(bytes: u64) -> u64 {
+    (bytes as f64 * SLACK) as u64
+}
 
 /// Equal blocks one behind the other over the same tokens.
 #[derive(Clone, Copy, Debug)]
@@ -52,7 +57,7 @@ impl Load {
 
     /// At the peak.
     pub(crate) fn total(self) -> u64 {
-        self.kept + (self.passing as f64 * SLACK) as u64
+        self.kept + slack(self.passing)
     }
 }
 
@@ -97,10 +102,9 @@ impl Stack {
     /// Of a pass without gradients: the widest result, the same once more behind its activation, and three widths around.
     pub(crate) fn plain(&self, compute: Compute) -> u64 {
         let numbers = self.tokens * self.width;
-        let bytes = match compute.dtype {
+        match compute.dtype {
             Precision::Full => WIDE * (2 * self.widest + 3) * numbers,
             Precision::Bf16 => (6 * self.widest + 8) * numbers,
-        };
-        (bytes as f64 * SLACK) as u64
+        }
     }
 }

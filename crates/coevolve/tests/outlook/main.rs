@@ -5,3 +5,7 @@ mod first;
 mod measured;
 mod refusal;
 mod words;
+
+/// As in the programs: what an allocator holds back is part of what a run takes.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;

@@ -13,8 +13,8 @@ const CHILD: &str = "COLA_TEST_MEMORY";
 
 /// Every kind of memory leads once: activations, what the backward pass holds over recomputed blocks, parameters.
 const CASES: [&[&str]; 3] = [
-    &["data.batch=96", "data.frames=3", "dit.hidden_size=64", "dit.depth=6"],
-    &["data.batch=128", "data.frames=3", "dit.hidden_size=128", "dit.depth=4", "compute.recompute=true"],
+    &["data.batch=64", "data.frames=3", "dit.hidden_size=64", "dit.depth=6"],
+    &["data.batch=64", "data.frames=3", "dit.hidden_size=128", "dit.depth=4", "compute.recompute=true"],
     &["data.batch=2", "dit.hidden_size=512", "dit.depth=2"],
 ];
 
@@ -24,7 +24,7 @@ fn config(case: usize) -> ExperimentConfig {
     config.data.store = 32;
     (config.lam.dim, config.lam.layers, config.lam.fdm_layers) = (32, 1, 1);
     config.dit.patch = 2;
-    let common = ["plan=LAM1+WARM1+E2E2", "schedule.log_every=1", "schedule.checkpoint_every=2"];
+    let common = ["plan=E2E2", "schedule.log_every=1", "schedule.checkpoint_every=2"];
     config.with_all(&[&common, CASES[case]].concat()).expect("a configuration")
 }
 
