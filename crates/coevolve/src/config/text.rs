@@ -180,10 +180,14 @@ fn replace(tree: &mut Table, key: &str, value: Value) -> Result<(), String> {
 fn missing(stated: &Table, known: &Table) -> String {
     let there = keys(stated);
     let mut absent = Vec::new();
+    let mut passed: Vec<String> = Vec::new();
     for key in keys(known).into_iter().filter(|key| !there.contains(key) && !WHOLE.contains(&key.as_str())) {
-        // A section that is not there at all stands for its keys.
-        let told = absent.iter().any(|section: &String| key.starts_with(&format!("{section}.")));
-        if !told && required(known, &key) {
+        // A section that is not there at all stands for its keys, whether it may be left out or not.
+        if passed.iter().any(|section| key.starts_with(section.as_str())) {
+            continue;
+        }
+        passed.push(format!("{key}."));
+        if required(known, &key) {
             absent.push(key);
         }
     }

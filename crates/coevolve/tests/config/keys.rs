@@ -77,12 +77,32 @@ fn a_file_without_a_preset_names_what_it_lacks() {
     holds(&wrong(&less), &["missing: data.batch, optimizer.clip;", "preset = \"tiny\""]);
     holds(&wrong("seed = 3\n"), &["missing: codec, data, dit", "more"]);
     // Sections that came later may be left out: stored configurations of then have none.
-    for section in ["[start]", "[health]", "[compute]"] {
-        let name = section.trim_matches(['[', ']']);
+    let without = |parent: Option<&str>, name: &str| {
         let mut tree: toml::Table = whole.parse().expect("TOML");
-        tree.remove(name).unwrap_or_else(|| panic!("{section}"));
+        let table = match parent {
+            Some(parent) => tree.get_mut(parent).and_then(toml::Value::as_table_mut).expect("a section"),
+            None => &mut tree,
+        };
+        table.remove(name).unwrap_or_else(|| panic!("{name}"));
         let config = ExperimentConfig::from_toml(&tree.to_string(), "old.toml").expect("an older file");
-        assert_eq!(config, ExperimentConfig::tiny(), "{section}");
+        assert_eq!(config, ExperimentConfig::tiny(), "{name}");
+    };
+    without(None, "start");
+    without(None, "health");
+    without(None, "divergence");
+    without(None, "compute");
+    without(Some("lam"), "quantizer");
+    without(Some("health"), "codebook");
+    without(Some("data"), "path");
+}
+
+#[test]
+fn the_configurations_that_are_shipped_are_read() {
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples/data");
+    for name in ["generator_tiny", "lam_tiny"] {
+        let file = root.join(name).join("config.toml");
+        let config = ExperimentConfig::read(&file).expect("a stored configuration");
+        assert_eq!(config.data.region, ExperimentConfig::tiny().data.region, "{name}");
     }
 }
 
