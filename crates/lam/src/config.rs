@@ -5,6 +5,7 @@ mod quantizer;
 use serde::{Deserialize, Serialize};
 
 use crate::error::ConfigError;
+use crate::usage::MOST_COUNTERS;
 
 pub use quantizer::{CodeUpdate, QuantizerConfig, TokenGradient};
 
@@ -256,6 +257,8 @@ impl LamConfig {
         let side = (MOST_POSITIONS / self.dim).isqrt();
         ConfigError::most("image", self.image, side.saturating_mul(self.patch))?;
         ConfigError::most("tokens", self.tokens, MOST_POSITIONS / self.dim)?;
+        // A run whose counters cannot be read back would lose its checkpoints.
+        ConfigError::most("tokens", self.tokens, MOST_COUNTERS / self.codes)?;
         for (name, value) in
             [("codebook_weight", self.codebook_weight), ("commitment_weight", self.commitment_weight)]
         {

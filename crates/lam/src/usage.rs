@@ -6,6 +6,9 @@ use std::ops::Range;
 use candle_core::{DType, Result, Tensor};
 use serde::{Deserialize, Serialize};
 
+/// Counters of all histograms together; a damaged file cannot make one of them larger than memory.
+pub(crate) const MOST_COUNTERS: usize = 1 << 24;
+
 /// How evenly a set of symbols is used (paper figures 2, 3 and 5).
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Usage {
@@ -215,6 +218,11 @@ impl TryFrom<Stored> for CodebookUsage {
 
     fn try_from(stored: Stored) -> std::result::Result<Self, String> {
         let Stored { positions, entries, actions } = stored;
+        if positions.saturating_mul(entries) > MOST_COUNTERS {
+            return Err(format!(
+                "{positions} positions of {entries} entries, at most {MOST_COUNTERS} counters are kept"
+            ));
+        }
         let mut usage = Self::new(positions, entries);
         let mut samples = 0u64;
         for (action, count) in &actions {
