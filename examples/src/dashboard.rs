@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use cola_coevolve::{Divergence, Error, ExperimentConfig, Observer, Phase, Record, System};
-use cola_data::{Failure, Stall};
+use cola_data::{CacheReport, Failure, Stall};
 use cola_lam::CodebookUsage;
 use ratatui::crossterm::event;
 
@@ -25,9 +25,8 @@ use self::screen::Screen;
 use crate::display::Display;
 use crate::figures::read_log;
 use crate::folder::RunFolder;
+use crate::signals::STOPPED_AT_ONCE;
 
-/// Exit status of a program that Ctrl-C ends at once.
-const INTERRUPTED: i32 = 130;
 /// Between two pictures.
 const EVERY: Duration = Duration::from_millis(100);
 /// Clocks move on at least so often.
@@ -144,6 +143,11 @@ impl Observer for Dashboard {
         Ok(())
     }
 
+    fn on_cache(&mut self, _phase: &Phase, report: &CacheReport) -> Result<(), Error> {
+        self.board().cache(report);
+        Ok(())
+    }
+
     fn on_checkpoint(&mut self, folder: &Path) -> Result<(), Error> {
         self.board().saved(folder);
         Ok(())
@@ -162,7 +166,7 @@ impl Painter {
     fn paint(mut self) {
         let mut view = View::default();
         let (mut seen, mut last) = (0, Instant::now());
-        let (mut hears, mut known) = (true, false);
+        let mut hears = true;
         while !self.over.load(Ordering::Relaxed) {
             let now = Instant::now();
             let stopping = self.stop.load(Ordering::Relaxed);
@@ -171,11 +175,6 @@ impl Painter {
                 let picture = |frame: &mut ratatui::Frame<'_>| {
                     draw::draw(frame, &lock(&self.board), view, stopping, now);
                 };
-                // Whoever was told to stop may have said so across the picture.
-                if stopping && (!known || now.duration_since(last) >= CLOCK) {
-                    known = true;
-                    let _ = self.screen.clear();
-                }
                 if !screen::draw(&mut self.screen, picture) {
                     return screen::restore();
                 }
@@ -186,7 +185,7 @@ impl Painter {
                 Reaction::Redraw => seen = 0,
                 Reaction::Quit => {
                     screen::restore();
-                    std::process::exit(INTERRUPTED);
+                    std::process::exit(STOPPED_AT_ONCE.into());
                 }
             }
         }

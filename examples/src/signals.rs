@@ -11,6 +11,8 @@ use anyhow::{Context, Result};
 use cola_coevolve::Error;
 use signal_hook::consts::{SIGINT, SIGTERM};
 
+use crate::dashboard::screen;
+
 /// Exit status of a run that was asked to stop and that `--resume` continues: EX_TEMPFAIL of sysexits.h, on which
 /// schedulers start a job again.
 pub const STOPPED: u8 = 75;
@@ -121,7 +123,7 @@ fn watch(arrived: &AtomicBool) {
                 obey();
             }
             Some(first) if first.elapsed() < SAME => {}
-            Some(_) => std::process::exit(STOPPED_AT_ONCE.into()),
+            Some(_) => exit(STOPPED_AT_ONCE),
         }
     }
 }
@@ -132,15 +134,18 @@ fn obey() {
     match *stage {
         Stage::Training => {
             STATE.stop.store(true, Ordering::SeqCst);
-            eprintln!("stopping after this step; a second Ctrl-C stops at once");
+            // The dashboard says so itself.
+            if !screen::is_taken() {
+                eprintln!("stopping after this step; a second Ctrl-C stops at once");
+            }
         }
         Stage::Saved => {
             eprintln!("stopped; everything is saved, --resume goes on");
-            std::process::exit(STOPPED.into());
+            exit(STOPPED);
         }
         Stage::Nothing => {
             eprintln!("stopped before anything was to be saved");
-            std::process::exit(STOPPED_AT_ONCE.into());
+            exit(STOPPED_AT_ONCE);
         }
     }
 }
@@ -153,6 +158,12 @@ fn wanted() -> Vec<i32> {
     let ignored = ignored();
     signals.retain(|signal| ignored & (1 << (signal - 1)) == 0);
     signals
+}
+
+/// Ends the program, and leaves the terminal as it was.
+fn exit(status: u8) -> ! {
+    screen::restore();
+    std::process::exit(status.into())
 }
 
 /// The set of ignored signals, bit `n - 1` for signal `n`, which only Linux shows.

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::time::Instant;
 
 use cola_coevolve::{Divergence, ExperimentConfig, Phase, Record};
-use cola_data::{Failure, Stall};
+use cola_data::{CacheReport, Failure, Stall};
 use cola_lam::CodebookUsage;
 use cola_report::clock;
 
@@ -142,6 +142,14 @@ impl Board {
             self.note(text, true, true);
         }
         self.stall = Some(stall.share());
+    }
+
+    /// What the cache of latents was good for in the phase that ended.
+    pub fn cache(&mut self, report: &CacheReport) {
+        self.note(format!("latents: {report}"), false, true);
+        for trouble in &report.troubles {
+            self.note(format!("latents: {trouble}"), true, true);
+        }
     }
 
     /// A checkpoint is on the disk.

@@ -3,16 +3,16 @@
 use std::io::{self, IsTerminal, stdout};
 use std::panic;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, Once, TryLockError};
+use std::sync::{Mutex, Once, PoisonError, TryLockError};
 use std::time::Duration;
 
-use ratatui::Terminal;
 use ratatui::backend::CrosstermBackend;
 use ratatui::crossterm::cursor::{Hide, Show};
 use ratatui::crossterm::execute;
 use ratatui::crossterm::terminal::{
-    EnterAlternateScreen, LeaveAlternateScreen, disable_raw_mode, enable_raw_mode,
+    Clear, ClearType, EnterAlternateScreen, LeaveAlternateScreen, disable_raw_mode, enable_raw_mode,
 };
+use ratatui::{Frame, Terminal};
 
 /// The terminal is in raw mode and shows the alternate screen.
 static TAKEN: AtomicBool = AtomicBool::new(false);
@@ -47,6 +47,11 @@ fn in_foreground() -> bool {
     true
 }
 
+/// Whether the terminal shows the dashboard now, so that nothing may be printed.
+pub fn is_taken() -> bool {
+    TAKEN.load(Ordering::SeqCst)
+}
+
 /// Takes the terminal over; from here on [`restore`] gives it back, also where a thread panics.
 ///
 /// # Errors
@@ -62,11 +67,18 @@ pub fn take() -> io::Result<Screen> {
     TAKEN.store(true, Ordering::SeqCst);
     let taken = enable_raw_mode()
         .and_then(|()| execute!(stdout(), EnterAlternateScreen, Hide))
-        .and_then(|()| Terminal::new(CrosstermBackend::new(stdout())));
+        .and_then(|()| empty());
     if taken.is_err() {
         restore();
     }
     taken
+}
+
+/// An empty screen of the terminal's present size. Not [`Terminal::clear`], which asks the terminal where its cursor is and
+/// fails where it does not answer.
+fn empty() -> io::Result<Screen> {
+    execute!(stdout(), Clear(ClearType::All))?;
+    Terminal::new(CrosstermBackend::new(stdout()))
 }
 
 /// Gives the terminal back: the normal screen, the cursor, line by line input. May be called at any time, from any
@@ -88,7 +100,14 @@ pub fn restore() {
 }
 
 /// Draws, unless the terminal was given back; says whether it may go on.
-pub fn draw(screen: &mut Screen, picture: impl FnOnce(&mut ratatui::Frame<'_>)) -> bool {
-    let _writing = WRITING.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-    TAKEN.load(Ordering::SeqCst) && screen.draw(picture).is_ok()
+pub fn draw(screen: &mut Screen, picture: impl FnOnce(&mut Frame<'_>)) -> bool {
+    let _writing = WRITING.lock().unwrap_or_else(PoisonError::into_inner);
+    TAKEN.load(Ordering::SeqCst) && draw_at_its_size(screen, picture).is_ok()
+}
+
+fn draw_at_its_size(screen: &mut Screen, picture: impl FnOnce(&mut Frame<'_>)) -> io::Result<()> {
+    if screen.size()? != screen.get_frame().area().as_size() {
+        *screen = empty()?;
+    }
+    screen.draw(picture).map(drop)
 }
