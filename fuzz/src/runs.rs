@@ -141,8 +141,10 @@ fn configured(_: &Path, file: &Path, _: &[u8]) -> std::result::Result<(), String
     let config = ExperimentConfig::read(file).map_err(text)?;
     drop(config.deviations().map_err(text));
     // What was understood can be written and is the same when it is read again.
-    fs::write(file, config.to_toml().map_err(text)?).expect("the folder of the configuration");
-    assert_eq!(ExperimentConfig::read(file).expect("what was written"), config);
+    let written = config.to_toml().map_err(text)?;
+    fs::write(file, &written).expect("the folder of the configuration");
+    let again = ExperimentConfig::read(file).expect("what was written");
+    assert_eq!(again.to_toml().expect("what was written"), written);
     Ok(())
 }
 

@@ -39,7 +39,9 @@ fn a_mutated_configuration_never_panics_and_what_is_understood_survives_a_round_
         match found {
             Ok(config) => {
                 let text = config.to_toml().expect("TOML");
-                assert_eq!(read(&file, text.as_bytes()).expect("what was written"), config, "{name}");
+                let again = read(&file, text.as_bytes()).expect("what was written");
+                // As texts: a number that is none is not equal to itself.
+                assert_eq!(again.to_toml().expect("TOML"), text, "{name}");
             }
             Err(_) => refused += 1,
         }
