@@ -87,11 +87,11 @@ fn above_the_bar(line: &str) {
 fn spoken(time: Duration) -> String {
     let seconds = time.as_secs();
     match seconds {
-        ..1 => format!("{} ms", time.as_millis()),
-        ..10 => format!("{:.1} s", time.as_secs_f64()),
-        ..60 => format!("{seconds} s"),
-        ..3600 => format!("{} min {} s", seconds / 60, seconds % 60),
-        ..86_400 => format!("{} h {} min", seconds / 3600, seconds / 60 % 60),
+        0 => format!("{} ms", time.as_millis()),
+        1..10 => format!("{:.1} s", time.as_secs_f64()),
+        10..60 => format!("{seconds} s"),
+        60..3600 => format!("{} min {} s", seconds / 60, seconds % 60),
+        3600..86_400 => format!("{} h {} min", seconds / 3600, seconds / 60 % 60),
         _ => format!("{} d {} h", seconds / 86_400, seconds / 3600 % 24),
     }
 }

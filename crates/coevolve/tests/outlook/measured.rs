@@ -60,7 +60,7 @@ fn the_estimate_is_within_a_fifth_of_the_measured_peak() {
         return;
     }
     let mut told = Vec::new();
-    for case in 0..CASES.len() {
+    for (case, values) in CASES.iter().enumerate() {
         let root = tempfile::tempdir().expect("a folder");
         let child = Command::new(std::env::current_exe().expect("this program"))
             .args(["--exact", "measured::the_estimate_is_within_a_fifth_of_the_measured_peak"])
@@ -79,7 +79,7 @@ fn the_estimate_is_within_a_fifth_of_the_measured_peak() {
         let ratio = estimate as f64 / measured as f64;
         told.push((
             ratio,
-            format!("{:?}: {} estimated, {} measured", CASES[case], Bytes(estimate), Bytes(measured)),
+            format!("{values:?}: {} estimated, {} measured", Bytes(estimate), Bytes(measured)),
         ));
     }
     let lines: Vec<&str> = told.iter().map(|(_, line)| line.as_str()).collect();
