@@ -108,6 +108,7 @@ fn trained(root: &Path) -> Result<()> {
 fn unseal(folder: &Path) -> Result<()> {
     let file = folder.join("state.json");
     let mut state: serde_json::Value = serde_json::from_slice(&fs::read(&file)?)?;
+    state["format"] = 1.into();
     state["files"] = serde_json::json!({});
     fs::write(file, state.to_string())
 }

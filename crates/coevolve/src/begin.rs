@@ -85,8 +85,12 @@ impl Run {
     /// As [`Run::resume`] and [`ExperimentConfig::check_resume`].
     pub fn resume_with(root: &Path, config: &ExperimentConfig, device: &Device) -> Result<Self, Error> {
         config.check()?;
-        let mut run = Self::resume(root, device)?;
-        config.check_resume(&run.config, run.step)?;
+        let mut run = Self::newest(root, |folder| {
+            let stored = checkpoint::config(folder)?;
+            config.check_resume(&stored, checkpoint::step_of(folder).unwrap_or(0))?;
+            // A VAE that was moved is opened where it is now, and known by its weights.
+            Self::open_as(folder, &ExperimentConfig { latents: config.latents.clone(), ..stored }, device)
+        })?;
         run.health.limit(&config.health);
         run.config = config.clone();
         Ok(run)

@@ -56,6 +56,9 @@ pub struct State {
     /// The latent action model came from another run.
     #[serde(default)]
     pub lam_given: bool,
+    /// Clips of the source; 0 in older checkpoints, which do not tell.
+    #[serde(default)]
+    pub(crate) clips: usize,
     /// Length and checksum of every other file of the folder; older checkpoints have none.
     #[serde(default)]
     pub(crate) files: BTreeMap<String, Digest>,
@@ -73,6 +76,7 @@ impl State {
             window: Some(run.window.clone()),
             skips: run.skips,
             lam_given: run.lam_given,
+            clips: run.clips,
             files: BTreeMap::new(),
         }
     }

@@ -3,9 +3,11 @@
 use std::path::Path;
 
 use cola_files::write_atomically;
+use cola_nn::global_norm;
 use serde::{Deserialize, Serialize};
 
 use crate::Error;
+use crate::plan::{Phase, Trains};
 use crate::run::Run;
 
 /// What a run does then. Either way the step changes no parameter and no moment, and no checkpoint is overwritten.
@@ -75,6 +77,27 @@ impl Divergence {
 }
 
 impl Run {
+    /// What is not a number in the parameters and their running average; `None` if all is well. Nothing else is worth
+    /// saving: a checkpoint of it could push a good one out.
+    pub(crate) fn unsound(&self, phase: &Phase) -> Result<Option<Divergence>, Error> {
+        let mut variables = Vec::new();
+        for (name, var, _) in self.params.vars(Trains::default()) {
+            let average = self.optimizer.average(&name);
+            if !global_norm(std::iter::once(&var.as_detached_tensor()).chain(&average))?.is_finite() {
+                variables.push(name);
+            }
+        }
+        Ok((!variables.is_empty()).then(|| Divergence {
+            step: self.step,
+            phase: phase.to_string(),
+            what: "norm of the parameters".into(),
+            value: f64::NAN.to_string(),
+            clips: Vec::new(),
+            samples: Vec::new(),
+            variables,
+        }))
+    }
+
     /// Counts a step that is left out; `false` if there were too many of them, or none may be.
     pub(crate) fn may_skip(&mut self) -> bool {
         let DivergenceConfig { policy, limit } = self.config.divergence;

@@ -66,9 +66,21 @@ pub enum Error {
         /// What to do.
         mend: &'static str,
     },
+    /// A resumed run whose dataset has another number of clips than before.
+    #[error(
+        "step {step}: the dataset has {found} training clips, the steps so far had {known}; put it back as it was (files, exclusion list, manifest), or start a new run with --init-from"
+    )]
+    Clips {
+        /// Steps done.
+        step: u64,
+        /// Clips of the steps so far.
+        known: usize,
+        /// Clips that were found.
+        found: usize,
+    },
     /// A loss that is not a number: training cannot go on, earlier checkpoints are intact.
     #[error(
-        "phase {}, step {}: the {} is {}, expected a finite number; the checkpoints before are intact and {dump}, but going on would end here again: start a new run with lower rates below phases.{key}.rates, e.g. --config OUT/config.toml --set phases.{key}.rates.{part}=1e-4, or leave such steps out with --set divergence.policy=skip",
+        "phase {}, step {}: the {} is {}, expected a finite number; the checkpoints before are intact and {dump}, but going on would end here again: start a new run with lower rates below phases.{key}.rates, e.g. --config OUT/config.toml --set phases.{key}.rates.{part}=1e-4, or leave such steps out with --resume --set divergence.policy=skip",
         divergence.phase, divergence.step, divergence.what, divergence.value
     )]
     Diverged {
@@ -127,4 +139,18 @@ pub enum Error {
 
 fn listed(refused: &[Fixed]) -> String {
     refused.iter().map(Fixed::to_string).collect::<Vec<_>>().join("; ")
+}
+
+impl Error {
+    /// Whether it may lie in a checkpoint's files, so that an older one could do.
+    pub(crate) fn is_damage(&self) -> bool {
+        use std::io::ErrorKind::{InvalidData, NotFound, UnexpectedEof};
+        match self {
+            Self::Io { source, .. } | Self::Params(cola_nn::Error::Io { source, .. }) => {
+                matches!(source.kind(), NotFound | UnexpectedEof | InvalidData)
+            }
+            Self::Candle(_) | Self::Fixed { .. } | Self::Memory(_) => false,
+            _ => true,
+        }
+    }
 }

@@ -31,6 +31,8 @@ pub struct Run {
     pub(crate) stop_on_collapse: bool,
     pub(crate) stop: Arc<AtomicBool>,
     pub(crate) skips: Skips,
+    /// Clips of the source that the steps so far were trained on; 0 before the first.
+    pub(crate) clips: usize,
     passed_over: Vec<(PathBuf, Error)>,
     /// What the next record will tell.
     pub(crate) window: Window,
@@ -54,6 +56,7 @@ impl Run {
             stop_on_collapse: false,
             stop: Arc::default(),
             skips: Skips::default(),
+            clips: 0,
             passed_over: Vec::new(),
             window: Window::new(&config.lam),
             step: 0,
@@ -68,12 +71,17 @@ impl Run {
     /// # Errors
     /// [`Error::NoCheckpoint`]; if none is whole, what is wrong with the newest.
     pub fn resume(root: &Path, device: &Device) -> Result<Self, Error> {
+        Self::newest(root, |folder| Self::open(folder, device))
+    }
+
+    /// The newest checkpoint that `open` can open.
+    pub(crate) fn newest(root: &Path, open: impl Fn(&Path) -> Result<Self, Error>) -> Result<Self, Error> {
         let mut passed_over = Vec::new();
         for folder in checkpoint::list(root).into_iter().rev() {
-            match Self::open(&folder, device) {
+            match open(&folder) {
                 Ok(run) => return Ok(Self { passed_over, ..run }),
-                // Of the machine, not of the checkpoint.
-                Err(error @ Error::Candle(_)) => return Err(error),
+                // Of the machine or of what was asked for, not of the checkpoint.
+                Err(error) if !error.is_damage() => return Err(error),
                 Err(error) => passed_over.push((folder, error)),
             }
         }
@@ -93,11 +101,16 @@ impl Run {
     /// # Errors
     /// What is wrong with the checkpoint.
     pub fn open(folder: &Path, device: &Device) -> Result<Self, Error> {
-        let config = checkpoint::config(folder)?;
-        let state = checkpoint::examine(folder, &config)?;
-        let mut run = Self::new(&config, device)?;
-        checkpoint::load(folder, &config, &state, &run.params, &mut run.optimizer, device)?;
+        Self::open_as(folder, &checkpoint::config(folder)?, device)
+    }
+
+    /// At one checkpoint folder, whose models and codec are those of `config`.
+    pub(crate) fn open_as(folder: &Path, config: &ExperimentConfig, device: &Device) -> Result<Self, Error> {
+        let state = checkpoint::examine(folder, config)?;
+        let mut run = Self::new(config, device)?;
+        checkpoint::load(folder, config, &state, &run.params, &mut run.optimizer, device)?;
         run.step = state.step;
+        run.clips = state.clips;
         run.restart = state.restart;
         run.lam_given = state.lam_given;
         run.skips = state.skips;

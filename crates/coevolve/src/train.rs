@@ -40,6 +40,7 @@ impl Run {
         // Held to the end: two runs in one folder would remove each other's checkpoints.
         let _lock = FolderLock::claim(checkpoints, &program())?;
         checkpoint::prepare(checkpoints, self.step, schedule.keep)?;
+        self.know_clips(source.len())?;
         let loader = Loader::new(source.clone(), config.loader(), config.seed)?;
         // A cache that cannot be opened is told before the first step.
         let cache = self.params.open_cache(&config)?;
@@ -102,9 +103,10 @@ impl Run {
             }
             let phase_ends = within + 1 == phase.steps;
             let every = schedule.evaluate_every;
+            let mut evaluated = Ok(());
             if every > 0 && self.step.is_multiple_of(every) {
                 let frozen = self.system()?;
-                tell(observers, |observer| observer.on_evaluation(&phase, self.step, &frozen))?;
+                evaluated = tell(observers, |observer| observer.on_evaluation(&phase, self.step, &frozen));
             }
             if phase_ends {
                 let (stall, failures) = (feeder.take_stall(), loader.failures());
@@ -118,7 +120,11 @@ impl Run {
                 || phase_ends
                 || asked
                 || collapse.is_some()
+                || evaluated.is_err()
             {
+                if let Some(divergence) = self.unsound(&phase)? {
+                    return Err(self.diverged(&phase, divergence, checkpoints));
+                }
                 let folder = checkpoint::save(self, checkpoints)?;
                 tell(observers, |observer| observer.on_checkpoint(&folder))?;
                 if let Some(warning) = collapse {
@@ -130,6 +136,8 @@ impl Run {
                         folder,
                     });
                 }
+                // A picture that cannot be written costs no step.
+                evaluated?;
                 if asked && !self.is_finished() {
                     return Err(Error::Stopped { step: self.step, folder });
                 }
@@ -143,6 +151,15 @@ impl Run {
     fn joins_late(&self, index: usize) -> bool {
         let learns = |index: usize| self.config.plan.phases()[index].kind.trains().backbone;
         index > 0 && learns(index) && !learns(index - 1)
+    }
+
+    /// Refuses clips that are other ones than those of the steps so far: order and crops would be other ones, too.
+    fn know_clips(&mut self, found: usize) -> Result<(), Error> {
+        if self.clips > 0 && self.clips != found {
+            return Err(Error::Clips { step: self.step, known: self.clips, found });
+        }
+        self.clips = found;
+        Ok(())
     }
 
     /// Keeps the state of a run that cannot go on, and says so.

@@ -7,7 +7,7 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use super::{MEND, State};
+use super::{MEND, State, step_of};
 use crate::Error;
 
 /// What identifies the content of a file.
@@ -51,12 +51,30 @@ impl Digest {
     }
 }
 
+/// The file with the checksum of `state.json`, in hexadecimal digits.
+pub(super) const SEAL: &str = "state.crc";
+/// Files that every checkpoint with checksums has.
+const ALWAYS: [&str; 8] = [
+    "action.safetensors",
+    "backbone.safetensors",
+    "codec.safetensors",
+    "config.toml",
+    "fdm.safetensors",
+    "lam.safetensors",
+    "lam.version",
+    "optimizer.safetensors",
+];
+
 /// Whether every file of a checkpoint is what was written. Checkpoints from before there were checksums pass.
 ///
 /// # Errors
 /// [`Error::State`] naming the first file that is missing or has changed; what is wrong with `state.json` itself.
 pub fn verify(folder: &Path) -> Result<(), Error> {
-    for (name, expected) in &State::read(folder)?.files {
+    let state = State::read(folder)?;
+    if state.format > 1 {
+        check_seal(folder, &state)?;
+    }
+    for (name, expected) in &state.files {
         let file = folder.join(name);
         let wrong = |field: &str, found: String, expected: String| {
             Err(Error::State { file: file.clone(), field: field.into(), found, expected, mend: MEND })
@@ -78,4 +96,31 @@ pub fn verify(folder: &Path) -> Result<(), Error> {
         }
     }
     Ok(())
+}
+
+/// `state.json` itself: its checksum, its list of files, and its step, which is in the folder's name, too.
+fn check_seal(folder: &Path, state: &State) -> Result<(), Error> {
+    let wrong = |name: &str, field: &str, found: String, expected: String| {
+        Err(Error::State { file: folder.join(name), field: field.into(), found, expected, mend: MEND })
+    };
+    let seal = folder.join(SEAL);
+    let read = |file: &Path| {
+        std::fs::read(file).map_err(|source| Error::Io { path: file.to_path_buf(), doing: "reading", source })
+    };
+    let (text, named) = (read(&folder.join("state.json"))?, read(&seal)?);
+    let (found, named) =
+        (format!("{:08x}", crc32c::crc32c(&text)), String::from_utf8_lossy(&named).into_owned());
+    if named.trim() != found {
+        let named: String = named.trim().chars().take(16).collect();
+        return wrong("state.json", "CRC-32C", found, format!("{named}: it has changed since"));
+    }
+    if let Some(missing) = ALWAYS.into_iter().find(|name| !state.files.contains_key(*name)) {
+        return wrong("state.json", "files", format!("no `{missing}`"), "all files of a checkpoint".into());
+    }
+    match step_of(folder) {
+        Some(step) if step != state.step => {
+            wrong("state.json", "step", state.step.to_string(), format!("{step}, as its folder is called"))
+        }
+        _ => Ok(()),
+    }
 }

@@ -8,7 +8,7 @@ use cola_files::{finish_removals, make_folder, remove_folder, rename, sync_folde
 use super::{list, step_of};
 use crate::Error;
 
-/// Keeps the `keep` newest checkpoints up to `step`, whose own was just written and read back.
+/// Keeps the `keep` newest checkpoints up to `step`, whose own is complete.
 pub(super) fn rotate(root: &Path, step: u64, keep: usize) -> Result<(), Error> {
     let all: Vec<_> =
         list(root).into_iter().filter(|path| step_of(path).is_some_and(|found| found <= step)).collect();
@@ -17,12 +17,15 @@ pub(super) fn rotate(root: &Path, step: u64, keep: usize) -> Result<(), Error> {
 }
 
 /// Makes `root` ready for a run that has done `step` steps: clears away what killed runs left, and sets checkpoints of
-/// later steps aside as `passed-over-step-...`: they were damaged, or belong to a course that this run leaves. None is
-/// lost, and none can push a good one out. Of the others the `keep` newest stay: a kill may have come between a save and
+/// later steps aside as `passed-over-step-...`, one of each step: they were damaged, or belong to a course that this run
+/// leaves, and none can push a good one out. Of the others the `keep` newest stay: a kill may have come between a save and
 /// its tidying up.
 pub(crate) fn prepare(root: &Path, step: u64, keep: usize) -> Result<(), Error> {
     let io = |doing| move |source| Error::Io { path: root.to_path_buf(), doing, source };
     make_folder(root).map_err(io("making the checkpoint folder"))?;
+    if let Some(around) = root.parent().filter(|around| !around.as_os_str().is_empty()) {
+        sync_folder(around).map_err(io("syncing the folder around the checkpoints"))?;
+    }
     for entry in fs::read_dir(root).map_err(io("listing the checkpoint folder"))? {
         let path = entry.map_err(io("listing the checkpoint folder"))?.path();
         let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();

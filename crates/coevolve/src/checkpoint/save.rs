@@ -1,4 +1,4 @@
-//! Writing a checkpoint: aside, synced, checked, renamed.
+//! Writing a checkpoint: aside, synced, with checksums, renamed.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -7,14 +7,14 @@ use candle_core::Var;
 use cola_files::{make_folder, remove_folder, rename, sync_folder, write_atomically};
 use cola_lam::codebook_version;
 
-use super::digest::Digest;
+use super::digest::{Digest, SEAL};
 use super::rotate::rotate;
 use super::{State, folder_name};
 use crate::Error;
 use crate::run::Run;
 use crate::stored_lam::write_version;
 
-/// Writes a checkpoint below `root`: everything into a folder aside, synced and read back, then one rename. Older ones
+/// Writes a checkpoint below `root`: everything into a folder aside, synced, with checksums, then one rename. Older ones
 /// beyond `schedule.keep` are removed only after that.
 pub(crate) fn save(run: &Run, root: &Path) -> Result<PathBuf, Error> {
     let io = |doing| move |source| Error::Io { path: root.to_path_buf(), doing, source };
@@ -71,6 +71,8 @@ pub(crate) fn write(run: &Run, folder: &Path) -> Result<(), Error> {
         expected: "a state that JSON can hold".into(),
         mend: "report this as a bug",
     })?;
+    write_atomically(folder.join(SEAL), format!("{:08x}\n", crc32c::crc32c(&text)).as_bytes())
+        .map_err(io("writing the checksum of state.json"))?;
     // Last: its presence says that the checkpoint is complete.
     write_atomically(folder.join("state.json"), &text).map_err(io("writing state.json"))
 }

@@ -56,8 +56,9 @@ pub struct DataConfig {
     pub world_size: usize,
     /// Clips of a batch.
     pub batch: usize,
-    /// Parts that a batch is computed in, one after the other; their gradients are added up. Less memory, the same step,
-    /// but for an entropy penalty on the codes, which is then each part's own.
+    /// Parts that a batch is computed in, one after the other; their gradients are added up. Less memory, the same step up
+    /// to rounding, but for what is no mean over clips and then each part's own: an entropy penalty on the codes, and
+    /// `remedies.motion_weight` in a `LAM` phase.
     #[serde(default = "one_part")]
     pub accumulate: usize,
     /// The random crop.
@@ -71,7 +72,8 @@ pub struct DataConfig {
     /// memory, not the batches.
     #[serde(default = "one_worker")]
     pub workers: usize,
-    /// Unreadable clips of each source that are replaced by others before the run gives up; 0 ends it at the first one.
+    /// Unreadable clips of each source that are replaced by others before the run gives up; 0 ends it at the first one. A
+    /// resumed run counts anew.
     #[serde(default)]
     pub budget: usize,
 }

@@ -82,7 +82,7 @@ impl ExperimentConfig {
                 checkpoint_every: 200,
                 keep: 2,
                 sensitivity_every: 100,
-                evaluate_every: 0,
+                evaluate_every: 500,
             },
             evaluation: EvaluationConfig {
                 split: "valid".into(),
@@ -129,7 +129,7 @@ impl ExperimentConfig {
                 checkpoint_every: 10,
                 keep: 2,
                 sensitivity_every: 10,
-                evaluate_every: 0,
+                evaluate_every: 20,
             },
             evaluation: EvaluationConfig {
                 curve_transitions: 16,

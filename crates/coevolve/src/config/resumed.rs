@@ -11,17 +11,14 @@ use crate::plan::Plan;
 /// measured, what is reported, how and from where the same clips are read. Of `evaluation` those that only the figures
 /// at the end depend on: the others decide the curve of action sensitivity, whose stored half would not fit its new
 /// half, and `evaluation.split` decides what is trained on, too.
-const MAY_CHANGE: [&str; 20] = [
+const MAY_CHANGE: [&str; 17] = [
     "schedule.",
     "health.",
     "divergence.",
     "data.path",
-    "data.manifest",
-    "data.exclude",
     "data.workers",
     "data.memory",
     "data.budget",
-    "latents.vae", // its weights are known by themselves
     "latents.cache",
     "latents.size",
     "compute.recompute",
@@ -55,10 +52,11 @@ impl fmt::Display for Fixed {
 impl ExperimentConfig {
     /// Whether a run with the configuration `stored`, of which `done` steps are done, can go on under this one.
     ///
-    /// What may change decides no number of the steps done so far: `schedule`, `health`, `divergence`, `data.path` and the lists
-    /// beside it (a dataset that was moved), `data.workers`, `data.memory`, `data.budget`, `latents` (a VAE or cache that was moved), `compute.recompute`, of
-    /// `evaluation` what only the last figures depend on, and the end of the plan: phases can be added, the last one
-    /// prolonged, and what is not done yet be left out.
+    /// What may change decides no number of the steps done so far: `schedule`, `health`, `divergence`, `data.path` (a dataset
+    /// that was moved), `data.workers`, `data.memory`, `data.budget`, `latents` (a VAE or cache that was moved),
+    /// `compute.recompute`, of `evaluation` what only the last figures depend on, and the end of the plan: phases can be
+    /// added, the last one prolonged, and what is not done yet be left out. Rates that fall over a phase
+    /// ([`PhaseConfig::final_rate`](crate::PhaseConfig::final_rate)) fall over its new length from then on.
     ///
     /// # Errors
     /// [`Error::Fixed`] naming every value that may not.
@@ -69,6 +67,8 @@ impl ExperimentConfig {
             // The drawn world is no dataset that could have been moved, and it draws as many held-out clips as this.
             "data.path" => drawn(stored) == drawn(self),
             "evaluation.transitions" => !drawn(stored),
+            // It may have been moved; with other weights it is refused when it is opened.
+            "latents.vae" => stored.latents.vae().is_some() == self.latents.vae().is_some(),
             _ => MAY_CHANGE.iter().any(|may| match may.strip_suffix('.') {
                 Some(_) => key.starts_with(may),
                 None => key == *may,

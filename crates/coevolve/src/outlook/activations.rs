@@ -118,11 +118,15 @@ fn latents(config: &ExperimentConfig, clips: u64, frames: u64) -> u64 {
     5 * pixels(clips, frames, config.data.world_size)
 }
 
+/// Pixels along the side of one latent pixel; the published video VAE has 8.
+fn factor(config: &ExperimentConfig) -> usize {
+    if config.latents.vae().is_some() { 8 } else { config.codec.factor.max(1) }
+}
+
 /// The video transformer: spatial and temporal blocks. Norm, queries-keys-values, attention, projection, gate, norm,
 /// feed-forward and gate keep 10 widths and the hidden one; six rows for each frame are cut for every block.
 fn world(config: &ExperimentConfig, clips: u64, frames: u64) -> Stack {
-    let (dit, side) =
-        (&config.dit, (config.data.world_size / config.codec.factor).div_ceil(config.dit.patch));
+    let (dit, side) = (&config.dit, (config.data.world_size / factor(config)).div_ceil(config.dit.patch));
     let width = dit.hidden_size as u64;
     Stack {
         tokens: clips * frames * (side as u64).pow(2),

@@ -31,7 +31,7 @@ pub(crate) fn unsealed(root: &Path) -> PathBuf {
     let file = folder.join("state.json");
     let mut state: serde_json::Value =
         serde_json::from_slice(&std::fs::read(&file).expect("the state")).expect("JSON");
-    state["files"] = serde_json::json!({});
+    (state["format"], state["files"]) = (1.into(), serde_json::json!({}));
     std::fs::write(&file, state.to_string()).expect("the state");
     for older in checkpoint::list(root).into_iter().filter(|older| *older != folder) {
         std::fs::remove_dir_all(older).expect("an older checkpoint");

@@ -1,4 +1,4 @@
-//! Every trainable variable gets a finite gradient, every frozen one none: in every phase, whole batches and parts.
+//! Every trainable variable gets a finite gradient, every frozen one none: in every phase, on a part of a batch.
 
 use candle_core::Device;
 use cola_coevolve::{Key, PhaseKind, System, SystemParams, lam_step, world_step};

@@ -53,7 +53,10 @@ fn retell(folder: &Path, config: &cola_coevolve::ExperimentConfig) {
         serde_json::from_slice(&std::fs::read(&file).expect("a file")).expect("JSON");
     state["files"]["config.toml"] =
         serde_json::json!({ "bytes": text.len(), "crc32c": crc32c::crc32c(text.as_bytes()) });
-    std::fs::write(&file, state.to_string()).expect("a file");
+    let text = state.to_string();
+    std::fs::write(&file, &text).expect("a file");
+    std::fs::write(folder.join("state.crc"), format!("{:08x}", crc32c::crc32c(text.as_bytes())))
+        .expect("a file");
 }
 
 fn copy(from: &Path, to: &Path) {

@@ -1,6 +1,7 @@
 //! A loss that is not a number: the run stops or leaves the step out; the last good checkpoint stays as it is.
 
-use std::path::{Path, PathBuf};
+use std::collections::BTreeMap;
+use std::path::Path;
 
 use candle_core::{Device, Tensor, Var};
 use cola_coevolve::{Divergence, Error, ExperimentConfig, Observer, Phase, Run, checkpoint};
@@ -15,14 +16,15 @@ struct Poison {
     heal_after: usize,
     steps: u64,
     skips: Vec<Divergence>,
-    checkpoints: Vec<PathBuf>,
+    /// The newest checkpoint as it was written.
+    saved: BTreeMap<String, Vec<u8>>,
 }
 
 impl Poison {
     fn new(run: &Run, at: u64, heal_after: usize) -> Self {
         let var = run.params().fdm.vars().pop().expect("a variable").1;
         let good = var.as_tensor().copy().expect("a copy");
-        Self { var, good, at, heal_after, steps: 0, skips: Vec::new(), checkpoints: Vec::new() }
+        Self { var, good, at, heal_after, steps: 0, skips: Vec::new(), saved: BTreeMap::new() }
     }
 }
 
@@ -45,7 +47,7 @@ impl Observer for Poison {
     }
 
     fn on_checkpoint(&mut self, folder: &Path) -> Result<(), Error> {
-        self.checkpoints.push(folder.to_path_buf());
+        self.saved = bytes(folder);
         Ok(())
     }
 }
@@ -109,8 +111,26 @@ fn nan_policy_skip_gives_up() {
     assert_eq!(poison.skips.len(), 1);
     let good = checkpoint::list(root.path());
     assert_eq!(good.len(), 1);
-    let before = bytes(&good[0]);
+    assert_same(&bytes(&good[0]), &poison.saved, "the last good checkpoint");
     assert_eq!(resumed(root.path()).step(), 4);
-    assert_same(&bytes(&good[0]), &before, "reading changes nothing");
     assert!(root.path().join("diverged-step-00000006/divergence.json").is_file());
+}
+
+/// Parameters that go wrong just before a save, with one checkpoint kept: the save does not happen, or it would push the
+/// last good one out.
+#[test]
+fn nan_policy_stop_at_a_save() {
+    for values in [&["divergence.limit=0"][..], &["divergence.policy=skip", "divergence.limit=9"]] {
+        let root = tempfile::tempdir().expect("a folder");
+        let (mut run, clips) = fresh(&config(values));
+        let mut poison = Poison::new(&run, 8, usize::MAX);
+        let error = run.train(&clips, None, root.path(), &mut [&mut poison]).expect_err("NaN");
+        let Error::Diverged { divergence, .. } = &error else { panic!("{error}") };
+        assert_eq!((divergence.step, divergence.what.as_str()), (8, "norm of the parameters"));
+        assert!(divergence.variables[0].starts_with("fdm."), "{divergence:?}");
+        let good = checkpoint::list(root.path());
+        assert_eq!(good.len(), 1);
+        assert_same(&bytes(&good[0]), &poison.saved, "the last good checkpoint");
+        assert_eq!(resumed(root.path()).step(), 4);
+    }
 }
