@@ -21,7 +21,9 @@ pub use refusal::Refusal;
 pub use units::{Bytes, Count};
 
 use crate::Error;
-use crate::config::ExperimentConfig;
+use crate::config::{ExperimentConfig, Generator};
+use crate::plan::{PhaseKind, Plan};
+use layers::slack;
 use parts::{largest_set, parts};
 
 /// A time of the run that is not a training step, and the memory that it takes.
@@ -36,7 +38,7 @@ pub struct Stage {
 /// What a run will take: a pure function of its configuration, and of how many bytes of frames stay in memory.
 ///
 /// Nothing of the model's size is allocated to find it. The memory is that of a CPU run, or of what a run asks of a
-/// device beside its driver; it is an estimate, held to a fifth of what runs of small models were measured to take.
+/// device beside its driver, a video VAE not counted; it is an estimate, held to a fifth of what runs of small models were measured to take.
 ///
 /// ```
 /// use cola_coevolve::{ExperimentConfig, Outlook};
@@ -78,7 +80,7 @@ impl Outlook {
         // A file is put together in memory; that of the optimizer holds moments and average.
         let file = (between.moments + between.average).max(largest_set(&parts));
         let mut stages = vec![
-            Stage { name: "writing a checkpoint", memory: Memory { activations: file, ..between } },
+            Stage { name: "writing a checkpoint", memory: Memory { activations: slack(file), ..between } },
             Stage {
                 name: "evaluation",
                 memory: Memory {
@@ -91,19 +93,7 @@ impl Outlook {
                 },
             },
         ];
-        if config.plan.phases().iter().any(|phase| phase.kind.trains().backbone || phase.kind.trains().action)
-        {
-            stages.push(Stage {
-                name: "statistics of the codec",
-                memory: Memory {
-                    activations: activations::codec_statistics(config),
-                    batches: 0,
-                    moments: 0,
-                    average: 0,
-                    ..between
-                },
-            });
-        }
+        stages.extend(generator(config, &parts, clips)?);
         Ok(Self { parts, phases, stages })
     }
 
@@ -138,6 +128,36 @@ impl Outlook {
             _ => Ok(()),
         }
     }
+}
+
+/// Making the pre-trained generator beside a run that does not bring one: the run's own parameters wait meanwhile, and the
+/// statistics of the codec are found first.
+fn generator(config: &ExperimentConfig, parts: &[Part], clips: u64) -> Result<Option<Stage>, Error> {
+    let worlds = config.plan.phases().iter().any(|phase| phase.kind.trains().action);
+    if !worlds
+        || config.plan.has(PhaseKind::Pretrain)
+        || matches!(config.start.generator, Generator::Folder(_))
+    {
+        return Ok(None);
+    }
+    let plan = Plan::of(&[(PhaseKind::Pretrain, 1)]);
+    let phases = phases::phases(&ExperimentConfig { plan, ..config.clone() }, parts, clips)?;
+    Ok(phases.first().map(|phase| {
+        let step = Memory { parameters: 2 * phase.memory.parameters, ..phase.memory };
+        let between = Memory { gradients: 0, ..step };
+        let saving = Memory { activations: slack(step.moments + step.average), ..between };
+        let first = Memory {
+            activations: activations::codec_statistics(config),
+            moments: 0,
+            average: 0,
+            batches: 0,
+            ..between
+        };
+        let memory = [saving, first]
+            .into_iter()
+            .fold(step, |most, memory| if memory.total() > most.total() { memory } else { most });
+        Stage { name: "making the generator", memory }
+    }))
 }
 
 /// A table of parts, a line for each phase with what learns in it, and the memory at the peak.

@@ -6,6 +6,12 @@ use super::layers::{Load, Stack, WIDE, slack};
 use crate::config::{ExperimentConfig, FIRST_BATCHES};
 use crate::plan::PhaseKind;
 
+/// Pixels of a side that become one latent pixel of the published VAE.
+const VAE_FACTOR: usize = 8;
+
+/// Latents, their noise, both mixed, the velocity and what comes of it, in a pass without a graph.
+const AROUND: u64 = 5;
+
 /// Windows of a long video that latent actions are inferred from at a time.
 const WINDOWS: u64 = 8;
 
@@ -17,6 +23,22 @@ fn together(config: &ExperimentConfig) -> u64 {
 /// Bytes of a video in f32.
 fn pixels(clips: u64, frames: u64, side: usize) -> u64 {
     WIDE * clips * frames * 3 * (side as u64).pow(2)
+}
+
+/// Side of a latent frame: of blocks of pixels, or of the published VAE.
+fn side(config: &ExperimentConfig) -> usize {
+    let factor = if config.latents.vae().is_some() { VAE_FACTOR } else { config.codec.factor };
+    config.data.world_size / factor.max(1)
+}
+
+/// Latent frames of so many frames.
+fn latent_frames(config: &ExperimentConfig, frames: u64) -> u64 {
+    1 + frames.saturating_sub(1) / (config.dit.action.frames_per_latent as u64).max(1)
+}
+
+/// Bytes of the latents of clips with so many latent frames.
+fn latents(config: &ExperimentConfig, clips: u64, frames: u64) -> u64 {
+    WIDE * clips * frames * config.dit.in_channels as u64 * (side(config) as u64).pow(2)
 }
 
 /// Bytes of both views of a clip.
@@ -66,6 +88,7 @@ pub(crate) fn step(config: &ExperimentConfig, kind: PhaseKind) -> u64 {
         let fdm = fdm(config, clips, frames - 1);
         return load.and(fdm.learning(config.compute).keeping(fdm_ends(config, clips, frames - 1))).total();
     }
+    let frames = latent_frames(config, frames);
     let world = world(config, clips, frames);
     let actions = if trains.action { actions(config, clips, frames) } else { Load::default() };
     load.and(actions).and(world.learning(config.compute).keeping(world_ends(config, clips, frames))).total()
@@ -77,12 +100,13 @@ pub(crate) fn evaluation(config: &ExperimentConfig) -> u64 {
     let horizon = evaluation.horizon as u64 + 1;
     let at_once = |clips: usize| evaluation.batch.min(clips) as u64;
     let (short, long) = (at_once(evaluation.transitions), at_once(evaluation.episodes));
-    let context = (config.flow.given_max as u64).min(window - 1);
+    let seen = latent_frames(config, window);
+    let context = (config.flow.given_max as u64).min(seen.saturating_sub(1));
     let windows = WINDOWS.min((horizon + 1).saturating_sub(window)).max(1);
     [
         imagine(config, short, [context, 1], window),
-        imagine(config, long, [context, window - context], horizon),
-        world(config, short, window).plain(config.compute) + latents(config, short, window),
+        imagine(config, long, [context, seen - context], horizon),
+        world(config, short, seen).plain(config.compute) + AROUND * latents(config, short, seen),
         read(config, short, window),
         read(config, long * windows, window),
     ]
@@ -93,7 +117,8 @@ pub(crate) fn evaluation(config: &ExperimentConfig) -> u64 {
 /// The most that a few new frames behind clean ones take, for clips that are imagined thrice: with their own actions,
 /// with those of others and with none.
 fn imagine(config: &ExperimentConfig, clips: u64, [context, new]: [u64; 2], frames: u64) -> u64 {
-    let held = 3 * pixels(clips, frames, config.data.world_size) + latents(config, clips, context + new);
+    let held =
+        3 * pixels(clips, frames, config.data.world_size) + AROUND * latents(config, clips, context + new);
     let whole = world(config, clips, context + new).plain(config.compute);
     if !config.dit.causal {
         return held + whole;
@@ -113,20 +138,11 @@ fn read(config: &ExperimentConfig, windows: u64, frames: u64) -> u64 {
     idm.plain(config.compute) + 3 * idm.bytes(config.compute) + 2 * pixels(windows, frames, config.lam.image)
 }
 
-/// Clean, noisy and noise, velocity and what comes of it, without a graph.
-fn latents(config: &ExperimentConfig, clips: u64, frames: u64) -> u64 {
-    5 * pixels(clips, frames, config.data.world_size)
-}
-
-/// Pixels along the side of one latent pixel; the published video VAE has 8.
-fn factor(config: &ExperimentConfig) -> usize {
-    if config.latents.vae().is_some() { 8 } else { config.codec.factor.max(1) }
-}
-
-/// The video transformer: spatial and temporal blocks. Norm, queries-keys-values, attention, projection, gate, norm,
-/// feed-forward and gate keep 10 widths and the hidden one; six rows for each frame are cut for every block.
+/// The video transformer over so many latent frames: spatial and temporal blocks. Norm, queries-keys-values, attention,
+/// projection, gate, norm, feed-forward and gate keep 10 widths and the hidden one; six rows for each frame are cut for
+/// every block.
 fn world(config: &ExperimentConfig, clips: u64, frames: u64) -> Stack {
-    let (dit, side) = (&config.dit, (config.data.world_size / factor(config)).div_ceil(config.dit.patch));
+    let (dit, side) = (&config.dit, side(config).div_ceil(config.dit.patch));
     let width = dit.hidden_size as u64;
     Stack {
         tokens: clips * frames * (side as u64).pow(2),
@@ -141,9 +157,8 @@ fn world(config: &ExperimentConfig, clips: u64, frames: u64) -> Stack {
 /// Around the blocks: two widths of embedded tokens, three of the last norm, and the latents, their noise, target,
 /// velocity and error.
 fn world_ends(config: &ExperimentConfig, clips: u64, frames: u64) -> u64 {
-    let latents = pixels(clips, frames, config.data.world_size);
     let second = if config.dit.pred_sigma { 2 } else { 0 };
-    5 * world(config, clips, frames).bytes(config.compute) + (8 + second) * latents
+    5 * world(config, clips, frames).bytes(config.compute) + (8 + second) * latents(config, clips, frames)
 }
 
 /// The action conditioner: short sequences, nothing is recomputed; and the rows that every block of the world model cuts.

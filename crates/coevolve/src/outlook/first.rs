@@ -61,7 +61,7 @@ impl Run {
 
     /// Mean square of the velocity from noise to latents over the frames that are never given.
     fn zero_prediction(&self, batch: &Batch, key: Key) -> Result<f64, Error> {
-        let clean = self.system()?.world.codec.encode(&batch.world_view)?;
+        let clean = self.system()?.latents(batch)?;
         let (_, channels, frames, height, width) = clean.dims5()?;
         let shape = [channels, frames, height, width];
         let noise = normal_by_sample(&shape, key.seed, "noise", key.step, &batch.samples, clean.device())?;

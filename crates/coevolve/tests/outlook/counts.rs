@@ -53,3 +53,16 @@ fn phases_say_what_learns_what_is_frozen_and_what_is_not_there() {
     assert_eq!(learn, expected);
     assert_eq!(frozen, ["codec", "", "backbone codec", "codec", "idm codebook codec"]);
 }
+
+#[test]
+fn a_generator_is_made_beside_the_run_only_where_none_is_named() {
+    let making = |settings: &[&str]| {
+        let config = ExperimentConfig::tiny().with_all(settings).expect("settings");
+        let outlook = Outlook::of(&config, 0).expect("an outlook");
+        outlook.stages.iter().any(|stage| stage.name == "making the generator")
+    };
+    assert!(making(&["plan=WARM2+E2E2"]));
+    assert!(!making(&["plan=LAM2"]));
+    assert!(!making(&["plan=PRE2+E2E2"]));
+    assert!(!making(&["plan=WARM2+E2E2", "start.generator=some/folder"]));
+}
