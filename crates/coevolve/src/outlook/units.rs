@@ -45,6 +45,6 @@ mod tests {
         assert_eq!(said, ["0", "7", "999", "1.2 k", "74.5 M", "904 M", "1.2 G"]);
         let bytes = [512, 1023, 1024, 1 << 20, 340 << 20, 3 << 29, u64::MAX];
         let said = bytes.map(|bytes| Bytes(bytes).to_string());
-        assert_eq!(said, ["512 B", "1.0 KiB", "1.0 KiB", "1.0 MiB", "340 MiB", "1.5 GiB", "16777216 TiB"]);
+        assert_eq!(said, ["512 B", "1023 B", "1.0 KiB", "1.0 MiB", "340 MiB", "1.5 GiB", "16777216 TiB"]);
     }
 }
