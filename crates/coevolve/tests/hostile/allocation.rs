@@ -7,17 +7,17 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::{Mutex, PoisonError};
 
-/// What reading may take whatever a file holds: the tables of positions of both halves of a latent action model and the
-/// working copy of one (2^21 numbers each, in f64 while they are computed, in a list that doubles), the buffer of the
-/// checksums, and what the smallest model needs.
-pub(crate) const FIXED: usize = 96 << 20;
+/// What reading may take whatever a file holds: the tables of positions, of 2^21 numbers at most, of both halves of a
+/// latent action model (8 MiB each) and the list in f64, which doubles as it grows, that one of them is computed in (32 MiB
+/// and its copy in f32, 8 MiB); the checksums' buffer, 1 MiB; what a parser and the smallest model need.
+pub(crate) const FIXED: usize = 64 << 20;
 
 /// Bytes for each byte of the files beside that: a tensor is held twice while its variable is set, and a number of two
 /// bytes in a JSON or TOML text becomes one of eight in a list that doubles, or a node of a tree.
-pub(crate) const PER_BYTE: usize = 48;
+pub(crate) const PER_BYTE: usize = 16;
 
 /// The largest single request beside the files' share: one table in f64, in a list that doubles.
-pub(crate) const ONE_REQUEST: usize = 48 << 20;
+pub(crate) const ONE_REQUEST: usize = 32 << 20;
 
 struct Counting;
 

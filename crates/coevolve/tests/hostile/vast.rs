@@ -24,7 +24,7 @@ fn a_configuration_of_a_terabyte_is_refused_before_a_model_is_made() {
     let _alone = alone();
     // Each is a configuration that `check` accepts, and a model of a gigabyte to a terabyte.
     let wishes: [(&[&str], &str); 8] = [
-        (&["dit.hidden_size=65536", "dit.num_heads=16"], "backbone.safetensors"),
+        (&["dit.hidden_size=65536", "dit.num_heads=16"], "action.safetensors"),
         (&["dit.depth=1024"], "backbone.safetensors"),
         (&["dit.action.width=65536"], "action.safetensors"),
         (&["dit.mlp_ratio=64"], "backbone.safetensors"),
@@ -48,6 +48,28 @@ fn a_configuration_of_a_terabyte_is_refused_before_a_model_is_made() {
     let (opened, _) =
         bounded("latent action model", 1 << 20, || StoredLam::open(&folder, &Device::Cpu).err());
     assert!(opened.expect("another model").to_string().contains("lam.safetensors"));
+}
+
+#[test]
+fn the_largest_tables_of_positions_stay_within_the_bound() {
+    let root = tempfile::tempdir().expect("a folder");
+    let folder = unsealed(root.path());
+    let file = folder.join("config.toml");
+    let config = ExperimentConfig::read(&file).expect("the configuration");
+    let _alone = alone();
+    // No file of a checkpoint says how many patches a picture has, so that this one opens.
+    let side = (1usize << 21).div_euclid(config.lam.dim).isqrt() * config.lam.patch;
+    let frames = (1usize << 21) / config.lam.dim;
+    let wish = [format!("lam.image={side}"), format!("lam.max_frames={frames}")];
+    let vast = config.with_all(&wish).unwrap_or_else(|error| panic!("{wish:?}: {error}"));
+    std::fs::write(&file, vast.to_toml().expect("TOML")).expect("the file");
+    std::fs::remove_file(folder.join("lam.version")).expect("the version, which knows the picture");
+    let bytes = files(&folder).iter().map(|(_, bytes)| bytes.len()).sum();
+    let (opened, taken) = bounded("largest tables", bytes, || Run::open(&folder, &Device::Cpu).map(drop));
+    opened.expect("a checkpoint");
+    println!("{taken:?}");
+    let beyond = [format!("lam.image={}", side + config.lam.patch)];
+    assert!(config.with_all(&beyond).is_err());
 }
 
 #[test]
