@@ -65,7 +65,8 @@ fn the_largest_tables_of_positions_stay_within_the_bound() {
     std::fs::write(&file, vast.to_toml().expect("TOML")).expect("the file");
     std::fs::remove_file(folder.join("lam.version")).expect("the version, which knows the picture");
     let bytes = files(&folder).iter().map(|(_, bytes)| bytes.len()).sum();
-    let (opened, taken) = bounded("largest tables", bytes, || Run::open(&folder, &Device::Cpu).map(drop));
+    let (opened, taken) =
+        bounded("largest tables", bytes, || Run::open(&folder, &Device::Cpu).map(drop).map_err(Box::new));
     opened.expect("a checkpoint");
     println!("{taken:?}");
     let beyond = [format!("lam.image={}", side + config.lam.patch)];

@@ -79,7 +79,7 @@ fn crash_at_every_operation(keep: usize) {
     let folder = scene.half_done("through");
     let clips = crate::support::clips(3);
     let mut run = resumed(&folder);
-    let (trained, operations) = count(|| run.train(&clips, None, &folder, &mut []));
+    let (trained, operations) = count(|| run.train(&clips, None, &folder, &mut []).map_err(Box::new));
     trained.expect("training");
     let expected = newest(&folder);
     assert!(operations > 30, "only {operations} operations in a run with a save");

@@ -21,7 +21,7 @@ fn disk_full() {
     (config.data.workers, config.schedule.checkpoint_every, config.schedule.keep) = (0, 2, 1);
     let (mut run, clips) = fresh(&config);
     let through = root.path().join("through");
-    let (trained, operations) = count(|| run.train(&clips, None, &through, &mut []));
+    let (trained, operations) = count(|| run.train(&clips, None, &through, &mut []).map_err(Box::new));
     trained.expect("training");
     let expected = newest(&through);
 
