@@ -22,6 +22,9 @@ use outcome::Outcome;
 use report::Report;
 use trial::Trial;
 
+/// How often other moments are drawn for a trial that was not hit by any.
+const ATTEMPTS: u64 = 10;
+
 /// When runs are killed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Moments {
@@ -73,11 +76,19 @@ pub fn run(args: &KillArgs) -> Result<bool> {
     let mut bar = Progress::start("trials", args.times, 0);
     for number in 0..args.times {
         let root = folder.path(&format!("trial-{number:03}"));
-        let trial = Trial::run(&job, &root, (args.seed, number), (args.moments, &pace), &expected);
-        if trial.is_equal() {
-            job.forget(&root)?;
+        // A run that was over before its moment came shows nothing: others are drawn for it.
+        for attempt in 0..ATTEMPTS {
+            let drawn = (args.seed, number + attempt * args.times);
+            let trial = Trial::run(&job, &root, drawn, (args.moments, &pace), &expected);
+            let counts = !trial.kills.is_empty() || !trial.is_equal() || attempt + 1 == ATTEMPTS;
+            if trial.is_equal() {
+                job.forget(&root)?;
+            }
+            if counts {
+                report.add(trial);
+                break;
+            }
         }
-        report.add(trial);
         bar.tick(number + 1, &report.message());
     }
     bar.finish(&report.message());
