@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use candle_core::{DType, Device, Shape, Tensor};
 use candle_nn::Init;
 use candle_nn::var_builder::{SimpleBackend, VarBuilder};
@@ -68,6 +68,14 @@ impl Model {
 
     fn run(origin: &Origin, folder: &Path, device: &Device) -> Result<Self> {
         let usual = &origin.usual;
+        if let Some(vae) = usual.latents.vae() {
+            bail!(
+                "{}: this run's latents are those of the video VAE {}, with which only the run itself imagines yet: see the \
+                 evaluations in its folder",
+                folder.display(),
+                vae.display()
+            );
+        }
         let file = |name: &str| folder.join(format!("{name}.safetensors"));
         let (codec, of_codec) =
             stored("codec", &file("codec"), device, |vb| SpaceToDepth::new(&usual.codec, vb))?;

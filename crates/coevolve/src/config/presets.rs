@@ -165,7 +165,7 @@ impl ExperimentConfig {
     }
 
     /// The paper's sizes and recipe, literally; where it is silent, this project's choices. Only the latents are a stand-in
-    /// until the video VAE is here: 192 channels of the space-to-depth codec. Not for a CPU.
+    /// unless `latents.vae` names the video VAE: 192 channels of the space-to-depth codec. Not for a CPU.
     pub fn paper() -> Self {
         let rate = 7.5e-5;
         let all = PhaseConfig {
