@@ -3,8 +3,7 @@
 use candle_core::Device;
 use cola_coevolve::{ExperimentConfig, Run, checkpoint};
 
-use crate::holds;
-use crate::support::{clips, config, train};
+use crate::support::{clips, config, holds, train};
 
 fn bits(run: &Run) -> Vec<(String, Vec<u32>)> {
     let vars = run.params().vars(Default::default()).into_iter();

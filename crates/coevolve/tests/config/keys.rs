@@ -2,7 +2,7 @@
 
 use cola_coevolve::ExperimentConfig;
 
-use crate::holds;
+use crate::support::holds;
 
 fn wrong(text: &str) -> cola_coevolve::Error {
     ExperimentConfig::from_toml(text, "my.toml").expect_err("a file that is wrong")

@@ -3,8 +3,7 @@
 use candle_core::Device;
 use cola_coevolve::{Error, ExperimentConfig, Run, checkpoint};
 
-use crate::holds;
-use crate::support::{clips, config, train};
+use crate::support::{clips, config, holds, train};
 
 /// The keys that are refused after `done` steps when these values are set.
 fn refused(stored: &ExperimentConfig, done: u64, values: &[&str]) -> Vec<String> {

@@ -4,33 +4,10 @@ use std::sync::Arc;
 
 use candle_core::Device;
 use cola_coevolve::{Error, Observer, Phase, Run, checkpoint};
-use cola_data::{Clip, ClipSource, Failure, Stall};
+use cola_data::{ClipSource, Failure, Stall};
 
 use crate::runs::{assert_same, newest};
-
-/// The drawn clips, of which some cannot be read.
-struct Damaged {
-    clips: Arc<dyn ClipSource>,
-    broken: Vec<usize>,
-}
-
-impl ClipSource for Damaged {
-    fn len(&self) -> usize {
-        self.clips.len()
-    }
-
-    fn frames_per_clip(&self) -> usize {
-        self.clips.frames_per_clip()
-    }
-
-    fn clip(&self, index: usize) -> Result<Clip, cola_data::Error> {
-        if self.broken.contains(&index) {
-            let source = std::io::ErrorKind::UnexpectedEof.into();
-            return Err(cola_data::Error::Read { file: format!("clip-{index}.mp4").into(), source });
-        }
-        self.clips.clip(index)
-    }
-}
+use crate::support::Damaged;
 
 #[derive(Default)]
 struct Told(Vec<Failure>);

@@ -5,19 +5,7 @@ use std::path::{Path, PathBuf};
 use candle_core::{Device, Tensor};
 use cola_coevolve::{Error, ExperimentConfig, Run, checkpoint};
 
-fn message(error: &dyn std::error::Error) -> String {
-    std::iter::successors(Some(error), |error| error.source())
-        .map(ToString::to_string)
-        .collect::<Vec<_>>()
-        .join(": ")
-}
-
-fn holds(error: &dyn std::error::Error, parts: &[&str]) {
-    let text = message(error);
-    for part in parts {
-        assert!(text.contains(part), "`{part}` is not in: {text}");
-    }
-}
+use crate::support::{holds, without_checksums};
 
 #[test]
 fn unknown_keys_and_wrong_values_are_refused_by_name() {
@@ -100,16 +88,6 @@ fn open(folder: &Path) -> Error {
         Ok(_) => panic!("{} opened", folder.display()),
         Err(error) => error,
     }
-}
-
-/// As checkpoints were before there were checksums, which would find every one of these first.
-fn without_checksums(folder: &Path) {
-    let file = folder.join("state.json");
-    let text = std::fs::read_to_string(&file).expect("the file");
-    let mut state: serde_json::Value = serde_json::from_str(&text).expect("JSON");
-    state["format"] = 1.into();
-    state.as_object_mut().expect("an object").remove("files").expect("checksums");
-    std::fs::write(&file, serde_json::to_vec_pretty(&state).expect("JSON")).expect("a file");
 }
 
 #[test]

@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use candle_core::{DType, Device};
-use cola_coevolve::{Error, ExperimentConfig, HeldOut, Observer, Phase, Record, Run, checkpoint, evaluate};
+use cola_coevolve::{
+    Error, ExperimentConfig, HeldOut, LatentsConfig, Observer, Phase, Record, Run, checkpoint, evaluate,
+};
 use cola_data::{CacheReport, CacheState, Loader};
 use cola_nn::Params;
 use cola_video_vae::{Pretrained, VideoVae, VideoVaeConfig};
@@ -61,13 +63,7 @@ fn train(config: &ExperimentConfig, folder: &Path) -> (BTreeMap<String, Vec<u8>>
     run.fit_codec(&clips).expect("nothing to do");
     let mut told = Told::default();
     run.train(&clips, Some(&held_out), folder, &mut [&mut told]).expect("training");
-    let newest = checkpoint::list(folder).pop().expect("a checkpoint");
-    let files = std::fs::read_dir(newest).expect("a folder").map(|entry| entry.expect("an entry").path());
-    let named = files.map(|path| {
-        let name = path.file_name().expect("a name").to_string_lossy().into_owned();
-        (name, std::fs::read(&path).expect("a file"))
-    });
-    (named.filter(|(name, _)| name != "config.toml").collect(), told)
+    (crate::support::decided(folder), told)
 }
 
 #[test]
@@ -154,9 +150,31 @@ fn resuming_with_other_weights_is_refused_by_name() {
     std::fs::remove_dir_all(&own).expect("a folder");
     std::fs::rename(&aside, &own).expect("a rename");
     Run::resume(&folder, &Device::Cpu).expect("the same weights again");
+    crate::support::without_checksums(&newest);
     std::fs::remove_file(newest.join("vae.version")).expect("a file");
     let error = Run::resume(&folder, &Device::Cpu).map(|_| ()).expect_err("no name");
     assert!(error.to_string().contains("without a VAE"), "{error}");
+}
+
+#[test]
+fn a_vae_that_was_moved_is_named_anew_and_no_other_one_is_taken_for_it() {
+    let root = tempfile::tempdir().expect("a folder");
+    let (own, other) = (vae(root.path(), 1), vae(root.path(), 2));
+    let folder = root.path().join("run");
+    let config = config("WARM4", &own);
+    train(&config, &folder);
+    let moved = root.path().join("moved");
+    std::fs::rename(&own, &moved).expect("a rename");
+    let resume = |vae: &Path| {
+        let latents = LatentsConfig { vae: vae.to_path_buf(), ..config.latents.clone() };
+        Run::resume_with(&folder, &ExperimentConfig { latents, ..config.clone() }, &Device::Cpu)
+    };
+    assert_eq!(resume(&moved).expect("the same weights").config().latents.vae, moved);
+    let error = resume(&other).map(|_| ()).expect_err("other weights");
+    assert!(matches!(&error, Error::State { field, .. } if field == "version"), "{error}");
+    let error = resume(Path::new("")).map(|_| ()).expect_err("no VAE");
+    assert!(matches!(&error, Error::Fixed { .. }) && error.to_string().contains("latents.vae"), "{error}");
+    resume(Path::new("no/such/folder")).map(|_| ()).expect_err("nothing there");
 }
 
 #[test]

@@ -1,38 +1,13 @@
 //! Batches on the way to training: the number of workers changes no bit, broken clips are told, no thread is left.
 
-use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
 use candle_core::Device;
-use cola_coevolve::{Error, ExperimentConfig, Observer, Phase, Run, checkpoint};
-use cola_data::{Clip, ClipSource, Failure, Stall};
+use cola_coevolve::{Error, ExperimentConfig, Observer, Phase, Run};
+use cola_data::{ClipSource, Failure, Stall};
 
-use crate::support::{EVERY_PHASE, clips, config};
-
-/// The clips of the other tests, one of which cannot be read.
-struct Damaged {
-    clips: Arc<dyn ClipSource>,
-    broken: usize,
-}
-
-impl ClipSource for Damaged {
-    fn len(&self) -> usize {
-        self.clips.len()
-    }
-
-    fn frames_per_clip(&self) -> usize {
-        self.clips.frames_per_clip()
-    }
-
-    fn clip(&self, index: usize) -> Result<Clip, cola_data::Error> {
-        if index == self.broken {
-            let source = std::io::ErrorKind::UnexpectedEof.into();
-            return Err(cola_data::Error::Read { file: "broken.mp4".into(), source });
-        }
-        self.clips.clip(index)
-    }
-}
+use crate::support::{Damaged, EVERY_PHASE, clips, config, decided};
 
 /// What the ends of phases tell; stops at a step if it is told to.
 #[derive(Default)]
@@ -55,25 +30,6 @@ impl Observer for Ends {
         self.phases.push((phase.to_string(), *stall, failures.to_vec()));
         Ok(())
     }
-}
-
-/// All files of the newest checkpoint but the configuration, which names the workers, and its checksum.
-fn bytes(folder: &Path) -> BTreeMap<String, Vec<u8>> {
-    let newest = checkpoint::list(folder).pop().expect("a checkpoint");
-    let files = std::fs::read_dir(newest).expect("a folder").map(|entry| entry.expect("an entry").path());
-    let named = files.map(|path| {
-        let name = path.file_name().expect("a name").to_string_lossy().into_owned();
-        (name, std::fs::read(&path).expect("a file"))
-    });
-    let named = named.map(|(name, bytes)| match name.as_str() {
-        "state.json" => {
-            let mut state: serde_json::Value = serde_json::from_slice(&bytes).expect("JSON");
-            state["files"].as_object_mut().expect("checksums").remove("config.toml").expect("its checksum");
-            (name, state.to_string().into_bytes())
-        }
-        _ => (name, bytes),
-    });
-    named.filter(|(name, _)| name != "config.toml").collect()
 }
 
 fn train(
@@ -104,7 +60,7 @@ fn the_number_of_workers_changes_no_bit_and_each_phase_tells_its_waiting() {
         assert!(
             ends.phases.iter().all(|(_, stall, failures)| stall.waited < stall.total && failures.is_empty())
         );
-        let found = bytes(&folder);
+        let found = decided(&folder);
         assert_eq!(&found, expected.get_or_insert_with(|| found.clone()), "{workers} workers");
     }
 }
@@ -124,7 +80,7 @@ fn a_run_that_ends_early_leaves_no_thread_with_its_clips() {
 fn a_broken_clip_ends_the_run_or_is_replaced_and_told() {
     let root = tempfile::tempdir().expect("a folder");
     let mut config = config("LAM8+WARM8");
-    let damaged: Arc<dyn ClipSource> = Arc::new(Damaged { clips: clips(3), broken: 9 });
+    let damaged: Arc<dyn ClipSource> = Arc::new(Damaged { clips: clips(3), broken: vec![9] });
     let error = train(&config, &damaged, root.path(), &mut Ends::default()).expect_err("clip 9");
     assert!(matches!(*error, Error::Data(cola_data::Error::Read { .. })), "{error}");
 
@@ -133,7 +89,7 @@ fn a_broken_clip_ends_the_run_or_is_replaced_and_told() {
     train(&config, &damaged, root.path(), &mut ends).expect("one broken clip is put up with");
     let (_, _, failures) = ends.phases.last().expect("a phase");
     assert_eq!(failures.len(), 1);
-    assert_eq!((failures[0].clip, failures[0].message.contains("broken.mp4")), (9, true), "{failures:?}");
+    assert_eq!((failures[0].clip, failures[0].message.contains("clip-9.mp4")), (9, true), "{failures:?}");
 }
 
 #[test]
