@@ -168,11 +168,14 @@ fn a_vae_that_was_moved_is_named_anew_and_no_other_one_is_taken_for_it() {
     let resume = |vae: &Path| {
         let latents = LatentsConfig { vae: vae.to_path_buf(), ..config.latents.clone() };
         Run::resume_with(&folder, &ExperimentConfig { latents, ..config.clone() }, &Device::Cpu)
+            .map_err(Box::new)
     };
     assert_eq!(resume(&moved).expect("the same weights").config().latents.vae, moved);
     let error = resume(&other).map(|_| ()).expect_err("other weights");
-    assert!(matches!(&error, Error::State { field, .. } if field == "version"), "{error}");
-    let error = resume(Path::new("")).map(|_| ()).expect_err("no VAE");
+    assert!(matches!(&*error, Error::State { field, .. } if field == "version"), "{error}");
+    // From none to one, or back, is another run.
+    let plain = ExperimentConfig { latents: LatentsConfig::default(), ..config.clone() };
+    let error = config.check_resume(&plain, 0).expect_err("a VAE instead of none");
     assert!(matches!(&error, Error::Fixed { .. }) && error.to_string().contains("latents.vae"), "{error}");
     resume(Path::new("no/such/folder")).map(|_| ()).expect_err("nothing there");
 }
