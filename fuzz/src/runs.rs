@@ -7,7 +7,9 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
 use candle_core::{DType, Device, Tensor};
-use cola_coevolve::{ActionPairs, Adapter, AdapterConfig, ExperimentConfig, Plan, Run, StoredLam, checkpoint};
+use cola_coevolve::{
+    ActionPairs, Adapter, AdapterConfig, ExperimentConfig, Plan, Run, StoredLam, checkpoint,
+};
 use cola_data::{ClipSource, DrawnConfig, DrawnWorld};
 use cola_nn::{Linear, Params, read_tensors, save_tensors};
 use cola_report::JsonLines;
@@ -37,7 +39,8 @@ pub(crate) fn places_of(target: &str) -> Vec<Place> {
     let place = |base, file, read| Place { reader: Reader::Run(read), ..Place::new(base, file) };
     match target {
         "checkpoint" => {
-            let edited = Place { texts: &["", "0123", "01234567"], ..place(Base::Written(trained), "edits", edited) };
+            let edited =
+                Place { texts: &["", "0123", "01234567"], ..place(Base::Written(trained), "edits", edited) };
             let each = FILES.iter().map(|file| place(Base::Written(trained), file, opened));
             each.chain([edited]).collect()
         }
@@ -84,7 +87,8 @@ fn config() -> ExperimentConfig {
     (config.dit.hidden_size, config.dit.num_heads, config.dit.depth) = (8, 2, 1);
     config.dit.action.action_dim = 8;
     (config.dit.action.width, config.dit.action.heads, config.dit.action.layers) = (8, 2, 1);
-    (config.schedule.log_every, config.schedule.checkpoint_every, config.schedule.sensitivity_every) = (1, 1, 0);
+    (config.schedule.log_every, config.schedule.checkpoint_every, config.schedule.sensitivity_every) =
+        (1, 1, 0);
     config
 }
 
@@ -209,7 +213,8 @@ fn loaded(_: &Path, file: &Path, _: &[u8]) -> std::result::Result<(), String> {
 fn adapter(root: &Path) -> Result<()> {
     let fitted = || -> std::result::Result<Adapter, Box<dyn std::error::Error + Send + Sync>> {
         let codebook = Tensor::new(&[[-0.5f32], [0.5]], &Device::Cpu)?;
-        let codes = Tensor::from_iter((0..8).map(|i| i % 2), &Device::Cpu)?.reshape((8, 1))?.to_dtype(DType::U32)?;
+        let codes =
+            Tensor::from_iter((0..8).map(|i| i % 2), &Device::Cpu)?.reshape((8, 1))?.to_dtype(DType::U32)?;
         let actions = ((codes.to_dtype(DType::F32)? * 6.0)? - 3.0)?;
         let z = codebook.index_select(&codes.flatten_all()?, 0)?;
         let pairs = ActionPairs { embedding: z.clone(), tokens: z, codes, actions, clips: 8 };

@@ -32,13 +32,13 @@ fn paths_in_a_file_are_relative_to_its_folder() {
 fn the_words_of_the_generator_are_no_paths() {
     for (word, wanted) in [("shipped", Generator::Shipped), ("make", Generator::Make)] {
         let config = ExperimentConfig::tiny().with(&format!("start.generator={word}")).expect("a word");
-        let config = config.with_paths_from(Path::new("/work"));
+        let config = config.with_paths_from(Path::new("/runs"));
         assert_eq!(config.start.generator, wanted);
         assert!(config.to_toml().expect("TOML").contains(&format!("generator = \"{word}\"")));
     }
     let config = ExperimentConfig::tiny().with("start.generator=./make").expect("a folder");
-    let config = config.with_paths_from(Path::new("/work"));
-    assert_eq!(config.start.generator, Generator::Folder("/work/make".into()));
+    let config = config.with_paths_from(Path::new("/runs"));
+    assert_eq!(config.start.generator, Generator::Folder("/runs/make".into()));
 }
 
 #[test]
