@@ -71,7 +71,8 @@ impl Job {
     /// where it was killed before that.
     pub(crate) fn start(&self, root: &Path) -> Result<Running> {
         let mut command = Command::new(&self.program);
-        command.arg("--out").arg(root);
+        // A backtrace would push the error out of what is shown of its words.
+        command.arg("--out").arg(root).env("RUST_BACKTRACE", "0");
         match root.join("config.toml").is_file() {
             true => command.arg("--resume"),
             false => command.args(&self.arguments),
