@@ -142,7 +142,8 @@ fn unusable_weights_are_refused_with_the_file_to_take_and_how_to_convert_it() {
     let folder = tempfile::tempdir().expect("a folder");
     let place = |name: &str| folder.path().join(name);
     std::fs::write(place("alexnet-owt-7be5be79.pth"), b"\x80\x02\x8a\x0a").expect("a pickle");
-    std::fs::write(place("cut.safetensors"), b"\x80\x02\x8a").expect("three bytes");
+    std::fs::write(place("renamed.safetensors"), b"\x80\x02\x8a").expect("a pickle under another name");
+    std::fs::write(place("cut.safetensors"), b"\x10\x02\x00").expect("three bytes");
     save(&random(Network::Squeeze), &place("squeeze.safetensors"));
     let mut tensors = random(Network::Alex);
     tensors.remove("features.3.bias");
@@ -170,6 +171,7 @@ fn unusable_weights_are_refused_with_the_file_to_take_and_how_to_convert_it() {
     }
     for (name, reason) in [
         ("alexnet-owt-7be5be79.pth", "pickle"),
+        ("renamed.safetensors", "pickle"),
         ("cut.safetensors", "damaged"),
         ("squeeze.safetensors", "features."),
         ("short.safetensors", "features.3.bias"),
